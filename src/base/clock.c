@@ -1,0 +1,23 @@
+/* The monotonic clock. Stateless. */
+#include "base/clock.h"
+
+pph_nanos pph_clock_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (pph_nanos)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+pph_nanos pph_clock_after(pph_nanos duration)
+{
+    pph_nanos now = pph_clock_now(), instant;
+    if (duration < 0)
+        return now;
+    return __builtin_add_overflow(now, duration, &instant) ? PPH_FOREVER : instant;
+}
+
+struct timespec pph_clock_timespec(pph_nanos instant)
+{
+    return (struct timespec){.tv_sec = (time_t)(instant / 1000000000),
+                             .tv_nsec = (long)(instant % 1000000000)};
+}
