@@ -1,0 +1,28 @@
+/* Processor features through the compiler's run-time support, which also asks the system whether
+ * the wide registers are enabled. */
+#include "compute/cpu.h"
+
+unsigned pph_cpu_features(void)
+{
+#if defined(__x86_64__)
+    unsigned found = 0;
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __builtin_cpu_supports("f16c"))
+        found |= PPH_CPU_AVX2;
+    if ((found & PPH_CPU_AVX2) && __builtin_cpu_supports("avx512f") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl")) {
+        found |= PPH_CPU_AVX512;
+        if (__builtin_cpu_supports("avx512vnni"))
+            found |= PPH_CPU_VNNI;
+        if (__builtin_cpu_supports("avx512bf16"))
+            found |= PPH_CPU_BF16;
+    }
+    return found;
+#elif defined(__aarch64__)
+    return PPH_CPU_NEON;
+#else
+    return 0;
+#endif
+}

@@ -1,0 +1,42 @@
+/* Chooses the kernels, once. */
+#include "compute/kernels.h"
+
+#include "compute/cpu.h"
+#include <pthread.h>
+
+static pph_kernels chosen;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+void pph_kernels_fill(pph_kernels *table, unsigned features)
+{
+    pph_pixels_fill_c(&table->pixels);
+    pph_tensor_fill_c(&table->tensor);
+#if defined(__x86_64__)
+    if (features & PPH_CPU_AVX2) {
+        pph_pixels_fill_avx2(&table->pixels);
+        pph_tensor_fill_avx2(&table->tensor);
+    }
+    if (features & PPH_CPU_AVX512) {
+        pph_pixels_fill_avx512(&table->pixels);
+        pph_tensor_fill_avx512(&table->tensor, features);
+    }
+#elif defined(__aarch64__)
+    if (features & PPH_CPU_NEON) {
+        pph_pixels_fill_neon(&table->pixels);
+        pph_tensor_fill_neon(&table->tensor);
+    }
+#else
+    (void)features;
+#endif
+}
+
+static void choose(void)
+{
+    pph_kernels_fill(&chosen, pph_cpu_features());
+}
+
+const pph_kernels *pph_kernels_get(void)
+{
+    pthread_once(&once, choose);
+    return &chosen;
+}
