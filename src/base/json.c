@@ -14,9 +14,19 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/* jansson reports most failures of its heap as an empty or a syntax error; this thread remembers. */
+static _Thread_local bool starved;
+
+static void *allocate(size_t size)
+{
+    void *memory = pph_alloc(size);
+    starved |= !memory;
+    return memory;
+}
+
 static void set_heap(void)
 {
-    json_set_alloc_funcs(pph_alloc, pph_free);
+    json_set_alloc_funcs(allocate, pph_free);
 }
 
 pph_status pph_json_parse(pph_json **out, const void *bytes, size_t size, const char *name,
@@ -24,9 +34,10 @@ pph_status pph_json_parse(pph_json **out, const void *bytes, size_t size, const 
 {
     pthread_once(&once, set_heap);
     json_error_t problem;
+    starved = false;
     json_t *root = json_loadb(size ? bytes : "", size, JSON_REJECT_DUPLICATES, &problem);
     if (!root) {
-        if (json_error_code(&problem) == json_error_out_of_memory)
+        if (starved)
             return PPH_FAIL_MEMORY(err, size);
         return PPH_FAIL(err, PPH_CORRUPT, "%s: not valid JSON: line %d, column %d: %s", name,
                         problem.line, problem.column, problem.text);
