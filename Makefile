@@ -16,6 +16,7 @@ OPTIONS ?=
 TESTS   ?=
 LABEL   ?=
 
+comma := ,
 setup = test -f $(1)/build.ninja || meson setup $(1) $(2) $(OPTIONS)
 
 all: configured
@@ -37,7 +38,8 @@ bench: all
 	meson test -C build --no-rebuild --benchmark --verbose
 
 fuzz: packages-ci
-	@CC=clang $(call setup,build/fuzz,-Dfuzz=true -Dtests=false)
+	@CC=clang $(call setup,build/fuzz,-Dfuzz=true -Dtests=false \
+	    -Db_sanitize=address$(comma)undefined -Db_lundef=false)
 	ninja -C build/fuzz
 	tests/fuzz/run $(SECONDS) build/fuzz
 
