@@ -14,9 +14,20 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/* jansson reports most failures of its heap as an empty or a syntax error, and its lexer even drops
+ * the byte and goes on; so whether this thread's parse was ever refused memory is kept here. */
+static _Thread_local bool starved;
+
+static void *allocate(size_t size)
+{
+    void *memory = pph_alloc(size);
+    starved |= !memory;
+    return memory;
+}
+
 static void set_heap(void)
 {
-    json_set_alloc_funcs(pph_alloc, pph_free);
+    json_set_alloc_funcs(allocate, pph_free);
 }
 
 pph_status pph_json_parse(pph_json **out, const void *bytes, size_t size, const char *name,
@@ -24,13 +35,15 @@ pph_status pph_json_parse(pph_json **out, const void *bytes, size_t size, const 
 {
     pthread_once(&once, set_heap);
     json_error_t problem;
+    starved = false;
     json_t *root = json_loadb(size ? bytes : "", size, JSON_REJECT_DUPLICATES, &problem);
-    if (!root) {
-        if (json_error_code(&problem) == json_error_out_of_memory)
-            return PPH_FAIL_MEMORY(err, size);
+    if (starved) {
+        json_decref(root);
+        return PPH_FAIL_MEMORY(err, size);
+    }
+    if (!root)
         return PPH_FAIL(err, PPH_CORRUPT, "%s: not valid JSON: line %d, column %d: %s", name,
                         problem.line, problem.column, problem.text);
-    }
     *out = root;
     return PPH_OK;
 }

@@ -1,0 +1,42 @@
+/* The types of numbers that weights are stored in and that kernels compute with. Any thread. */
+#ifndef PPH_COMPUTE_DTYPE_H
+#define PPH_COMPUTE_DTYPE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum pph_dtype {
+    PPH_F32,
+    PPH_F16,
+    PPH_BF16,
+    PPH_I8,
+    PPH_U8,
+    PPH_I16,
+    PPH_I32,
+    PPH_I64,
+    PPH_U16,
+    PPH_U32,
+    PPH_U64,
+    PPH_F64,
+    PPH_BOOL,
+    PPH_DTYPE_COUNT
+} pph_dtype;
+
+typedef uint16_t pph_f16;  /* the bits of an IEEE 754 binary16 */
+typedef uint16_t pph_bf16; /* the upper half of a binary32 */
+
+/* Bytes of one element; 0 for a number that is no dtype. */
+size_t pph_dtype_size(pph_dtype dtype);
+
+/* "F32", "BF16", ... as safetensors spells them; "unknown" for a number that is no dtype. */
+const char *pph_dtype_name(pph_dtype dtype);
+
+/* One number at a time: the truth that the kernels' conversions are held against. Widening is exact
+ * (a NaN stays a NaN); narrowing rounds to nearest even, goes to infinity past the largest number,
+ * and keeps the sign and upper bits of a NaN, made quiet. */
+float pph_f16_to_f32(pph_f16 half);
+pph_f16 pph_f32_to_f16(float value);
+float pph_bf16_to_f32(pph_bf16 half);
+pph_bf16 pph_f32_to_bf16(float value);
+
+#endif
