@@ -14,7 +14,8 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* jansson reports most failures of its heap as an empty or a syntax error; this thread remembers. */
+/* jansson reports most failures of its heap as an empty or a syntax error, and its lexer even drops
+ * the byte and goes on; so whether this thread's parse was ever refused memory is kept here. */
 static _Thread_local bool starved;
 
 static void *allocate(size_t size)
@@ -36,12 +37,13 @@ pph_status pph_json_parse(pph_json **out, const void *bytes, size_t size, const 
     json_error_t problem;
     starved = false;
     json_t *root = json_loadb(size ? bytes : "", size, JSON_REJECT_DUPLICATES, &problem);
-    if (!root) {
-        if (starved)
-            return PPH_FAIL_MEMORY(err, size);
+    if (starved) {
+        json_decref(root);
+        return PPH_FAIL_MEMORY(err, size);
+    }
+    if (!root)
         return PPH_FAIL(err, PPH_CORRUPT, "%s: not valid JSON: line %d, column %d: %s", name,
                         problem.line, problem.column, problem.text);
-    }
     *out = root;
     return PPH_OK;
 }

@@ -1,0 +1,14 @@
+/* All of Paraphym's public headers. */
+#ifndef PARAPHYM_PARAPHYM_H
+#define PARAPHYM_PARAPHYM_H
+
+#include <paraphym/future.h>
+#include <paraphym/log.h>
+#include <paraphym/multimodal.h>
+#include <paraphym/pool.h>
+#include <paraphym/precision.h>
+#include <paraphym/runtime.h>
+#include <paraphym/status.h>
+#include <paraphym/stream.h>
+
+#endif

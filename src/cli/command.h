@@ -1,0 +1,45 @@
+/* A command is one file and one row of the table in main.c. */
+#ifndef PPH_CLI_COMMAND_H
+#define PPH_CLI_COMMAND_H
+
+#include "cli/options.h"
+#include "paraphym/precision.h"
+
+enum { PPH_EXIT_OK = 0, PPH_EXIT_FAILED = 1, PPH_EXIT_USAGE = 2 };
+
+/* argv[0] is the command's name. Returns an exit status. */
+typedef int pph_command_run(int argc, char **argv);
+
+typedef struct pph_command {
+    const char *name, *usage, *summary;
+    pph_command_run *run;
+} pph_command;
+
+pph_command_run pph_embed_run, pph_similarity_run, pph_tokenize_run, pph_inspect_run, pph_bench_run;
+
+/* The options that work everywhere. */
+typedef struct pph_common {
+    const char *model; /* -m, or NULL */
+    long threads;      /* 0: one a processor */
+    const char *precision_name, *log_name;
+    pph_precision precision;
+    bool json, help;
+} pph_common;
+
+/* Parse with the common options added; apply --log and --precision. On --help print the command's
+ * usage and its options. Returns -1 to go on, else the exit status to leave with. */
+int pph_command_parse(pph_common *common, const char *command, const pph_option *own, int argc,
+                      char **argv, pph_option_take *take, void *context);
+
+/* Print "paraphym: ..." on stderr; returns PPH_EXIT_USAGE or PPH_EXIT_FAILED. */
+int pph_command_usage(const char *command, const char *format, ...) PPH_PRINTF(2, 3);
+int pph_command_failed(const pph_error *error);
+
+/* Flush stdout: an output that could not be written is a failure too. */
+int pph_command_finish(int status);
+
+/* The folder to use: -m, else PARAPHYM_MODEL, else the built-in model, announced on stderr. A copy on
+ * the heap. Errors: PPH_NOT_FOUND, PPH_OUT_OF_MEMORY. */
+PPH_CHECKED pph_status pph_command_model(const pph_common *common, char **out, pph_error *err);
+
+#endif

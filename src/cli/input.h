@@ -1,0 +1,38 @@
+/* What the words of a command line mean: pictures and texts, in order. */
+#ifndef PPH_CLI_INPUT_H
+#define PPH_CLI_INPUT_H
+
+#include "base/buffer.h"
+#include <paraphym/multimodal.h>
+
+typedef struct pph_cli_input {
+    const char *name; /* the word as it was given */
+    char *line;       /* a text that was read, owned; or NULL */
+    size_t line_size;
+    pph_buffer bytes; /* what standard input held, when it was a picture */
+    pph_input_kind kind;
+} pph_cli_input;
+
+typedef struct pph_cli_inputs {
+    pph_cli_input *items;
+    size_t count, capacity;
+    bool stdin_used;
+} pph_cli_inputs;
+
+void pph_cli_inputs_deinit(pph_cli_inputs *inputs);
+
+/* A word that is not marked as text: an existing path, else an address (http:, https:, data:), else
+ * literal text; "-" is standard input, a picture or a text by its first bytes. With a slash or an
+ * ending of a picture it is taken as a path even when nothing is there, so that a mistyped name
+ * is an error and not a text. */
+PPH_CHECKED pph_status pph_cli_inputs_add(pph_cli_inputs *inputs, const char *word, pph_error *err);
+
+/* A text; "-" reads standard input, one text a line. */
+PPH_CHECKED pph_status pph_cli_inputs_add_text(pph_cli_inputs *inputs, const char *word,
+                                               pph_error *err);
+
+/* The library's form of it; borrows. */
+pph_input pph_cli_input_view(const pph_cli_input *input);
+const char *pph_cli_input_kind(const pph_cli_input *input); /* "image" or "text" */
+
+#endif

@@ -1,0 +1,21 @@
+/* A model opened for a command: pool and service together. */
+#ifndef PPH_CLI_SESSION_H
+#define PPH_CLI_SESSION_H
+
+#include "cli/command.h"
+#include <paraphym/multimodal.h>
+
+typedef struct pph_session {
+    char *folder;
+    pph_pool *pool;
+    pph_multimodal *multimodal;
+} pph_session;
+
+/* options  what the command wants of the service; its precision is taken from `common` */
+PPH_CHECKED pph_status pph_session_open(pph_session *out, const pph_common *common,
+                                        const pph_multimodal_options *options, pph_error *err);
+
+/* Close the model, then the shared runtime. */
+void pph_session_close(pph_session *session);
+
+#endif

@@ -1,0 +1,217 @@
+/* The operations on pictures and text: each checks its input, makes a request and queues it. */
+#include "pool/serving.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/thread.h"
+#include <unistd.h>
+
+enum { COUNT_LIMIT = 10000 };
+
+static const size_t pixels_limit = 100000000;
+static const size_t bytes_limit = (size_t)64 << 20;
+
+pph_multimodal_options pph_multimodal_defaults(void)
+{
+    return (pph_multimodal_options){.precision = PPH_PRECISION_AUTO,
+                                    .max_pixels = pixels_limit,
+                                    .max_bytes = bytes_limit,
+                                    .fetch_timeout_ms = 30000};
+}
+
+static void release(pph_multimodal **multimodal)
+{
+    pph_multimodal *it = PPH_TAKE(*multimodal);
+    if (!it)
+        return;
+    pph_embedder_free(&it->embedder);
+    pthread_cond_destroy(&it->idle);
+    pthread_cond_destroy(&it->wake);
+    pthread_mutex_destroy(&it->mutex);
+    pph_free(it->folder);
+    pph_free(it);
+}
+
+pph_status pph_multimodal_open(pph_multimodal **out, pph_pool *pool, const char *folder,
+                               const pph_multimodal_options *options, pph_error *err)
+{
+    if (!pool || !folder || !*folder)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "a model needs a pool and a folder");
+    PPH_AUTO(release) pph_multimodal *it = pph_alloc(sizeof *it);
+    if (!it)
+        return PPH_FAIL_MEMORY(err, sizeof *it);
+    it->pool = pool;
+    it->owner = getpid();
+    it->options = options ? *options : pph_multimodal_defaults();
+    if (!it->options.max_pixels)
+        it->options.max_pixels = pixels_limit;
+    if (!it->options.max_bytes)
+        it->options.max_bytes = bytes_limit;
+    pph_item_queue_init(&it->waiting);
+    pph_item_queue_init(&it->ready);
+    pthread_mutex_init(&it->mutex, NULL);
+    pph_cond_init(&it->wake);
+    pph_cond_init(&it->idle);
+    it->folder = pph_str_copy(pph_str_view(folder));
+    if (!it->folder)
+        return PPH_FAIL_MEMORY(err, strlen(folder) + 1);
+    if (pph_thread_start(&it->worker, "pph-worker", pph_serving_work, it, err) != PPH_OK) {
+        if (err)
+            err->status = PPH_SPAWN_FAILED;
+        return PPH_SPAWN_FAILED;
+    }
+    *out = PPH_TAKE(it);
+    return PPH_OK;
+}
+
+void pph_multimodal_close(pph_multimodal **multimodal)
+{
+    if (!*multimodal)
+        return;
+    /* In a forked child the worker does not exist: the memory is left to the process's end. */
+    if ((*multimodal)->owner != getpid()) {
+        *multimodal = NULL;
+        return;
+    }
+    pph_serving_close(*multimodal);
+    release(multimodal);
+}
+
+/* Queue `count` inputs; the future is never NULL. */
+static pph_future *submit(pph_multimodal *multimodal, pph_request_form form, size_t rows,
+                          const pph_input *inputs, size_t count)
+{
+    pph_error error = {0};
+    pph_runtime *runtime = pph_shared_runtime();
+    if (!runtime) {
+        if (pph_runtime_check(&error) == PPH_OK)
+            (void)PPH_FAIL(&error, PPH_RUNTIME_UNAVAILABLE, "the runtime is not available");
+        return pph_future_failed(&error);
+    }
+    pph_request *request = NULL;
+    pph_future *future = NULL;
+    if (pph_request_new(&request, multimodal, form, inputs, count, runtime, &future, &error) !=
+        PPH_OK)
+        return pph_future_failed(&error);
+    request->rows = rows;
+    pph_serving_submit(multimodal, request);
+    return future;
+}
+
+static pph_future *refuse(pph_status status, const char *message)
+{
+    pph_error error;
+    (void)PPH_FAIL(&error, status, "%s", message);
+    return pph_future_failed(&error);
+}
+
+/* Where an error of any input is the operation's, it is told at once, before a model is needed. */
+static pph_future *submit_strict(pph_multimodal *multimodal, pph_request_form form, size_t rows,
+                                 const pph_input *inputs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        pph_error error;
+        if (pph_request_check(&inputs[i], &error) != PPH_OK)
+            return pph_future_failed(&error);
+    }
+    return submit(multimodal, form, rows, inputs, count);
+}
+
+pph_future *pph_multimodal_embed(pph_multimodal *multimodal, pph_input input)
+{
+    return submit_strict(multimodal, PPH_REQUEST_SINGLE, 0, &input, 1);
+}
+
+pph_future *pph_multimodal_embed_image(pph_multimodal *multimodal, const char *path)
+{
+    return pph_multimodal_embed(multimodal, pph_input_file(path));
+}
+
+pph_future *pph_multimodal_embed_image_bytes(pph_multimodal *multimodal, const void *bytes,
+                                             size_t size)
+{
+    return pph_multimodal_embed(multimodal, pph_input_bytes(bytes, size));
+}
+
+pph_future *pph_multimodal_embed_image_url(pph_multimodal *multimodal, const char *url)
+{
+    return pph_multimodal_embed(multimodal, pph_input_url(url));
+}
+
+pph_future *pph_multimodal_embed_image_base64(pph_multimodal *multimodal, const char *text)
+{
+    return pph_multimodal_embed(multimodal, pph_input_base64(text));
+}
+
+pph_future *pph_multimodal_embed_text(pph_multimodal *multimodal, const char *text)
+{
+    return pph_multimodal_embed(multimodal, pph_input_text(text));
+}
+
+static pph_future *refuse_count(size_t count, const char *of)
+{
+    pph_error error;
+    (void)PPH_FAIL(&error, PPH_INVALID_ARGUMENT, "%zu %s: 1 to %d are taken at once", count, of,
+                   COUNT_LIMIT);
+    return pph_future_failed(&error);
+}
+
+pph_future *pph_multimodal_batch_embed_images(pph_multimodal *multimodal, const pph_input *inputs,
+                                              size_t count)
+{
+    if (!inputs || count < 1 || count > COUNT_LIMIT)
+        return refuse_count(count, "inputs");
+    return submit(multimodal, PPH_REQUEST_BATCH, 0, inputs, count);
+}
+
+pph_future *pph_multimodal_batch_embed_text(pph_multimodal *multimodal, const char *const *texts,
+                                            size_t count)
+{
+    if (!texts || count < 1 || count > COUNT_LIMIT)
+        return refuse_count(count, "texts");
+    PPH_AUTO(pph_free_at) pph_input *inputs = pph_alloc_array(count, sizeof *inputs);
+    if (!inputs)
+        return refuse(PPH_OUT_OF_MEMORY, "no memory for the list of texts");
+    for (size_t i = 0; i < count; i++)
+        inputs[i] = pph_input_text(texts[i]);
+    return submit(multimodal, PPH_REQUEST_BATCH, 0, inputs, count);
+}
+
+pph_future *pph_multimodal_similarity(pph_multimodal *multimodal, pph_input a, pph_input b)
+{
+    const pph_input inputs[2] = {a, b};
+    return submit_strict(multimodal, PPH_REQUEST_PAIR, 1, inputs, 2);
+}
+
+pph_future *pph_multimodal_text_image_similarity(pph_multimodal *multimodal, const char *text,
+                                                 pph_input image)
+{
+    if (image.kind == PPH_INPUT_TEXT)
+        return refuse(PPH_INVALID_ARGUMENT, "the second input is a text; a picture is wanted");
+    return pph_multimodal_similarity(multimodal, pph_input_text(text), image);
+}
+
+pph_future *pph_multimodal_image_image_similarity(pph_multimodal *multimodal, pph_input a,
+                                                  pph_input b)
+{
+    if (a.kind == PPH_INPUT_TEXT || b.kind == PPH_INPUT_TEXT)
+        return refuse(PPH_INVALID_ARGUMENT, "an input is a text; two pictures are wanted");
+    return pph_multimodal_similarity(multimodal, a, b);
+}
+
+pph_future *pph_multimodal_batch_similarity(pph_multimodal *multimodal, const pph_input *rows,
+                                            size_t row_count, const pph_input *columns,
+                                            size_t column_count)
+{
+    if (!rows || row_count < 1 || row_count > COUNT_LIMIT)
+        return refuse_count(row_count, "rows");
+    if (!columns || column_count < 1 || column_count > COUNT_LIMIT - row_count)
+        return refuse_count(row_count + column_count, "rows and columns");
+    size_t count = row_count + column_count;
+    PPH_AUTO(pph_free_at) pph_input *inputs = pph_alloc_array(count, sizeof *inputs);
+    if (!inputs)
+        return refuse(PPH_OUT_OF_MEMORY, "no memory for the list of inputs");
+    memcpy(inputs, rows, row_count * sizeof *inputs);
+    memcpy(inputs + row_count, columns, column_count * sizeof *inputs);
+    return submit(multimodal, PPH_REQUEST_SIMILARITIES, row_count, inputs, count);
+}

@@ -1,0 +1,249 @@
+/* Requests: made by an operation, ended by whichever thread ends the last item. */
+#include "pool/request.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include <math.h>
+#include <string.h>
+#include <strings.h>
+
+enum { TEXT_LIMIT = 1000000 };
+
+/* Base64 of the largest picture that is accepted anyway; what it decodes to is checked later. */
+static const size_t base64_limit = (size_t)1 << 30;
+
+static const char *what(pph_input_kind kind)
+{
+    switch (kind) {
+    case PPH_INPUT_TEXT:
+        return "the text";
+    case PPH_INPUT_IMAGE_FILE:
+        return "the picture's path";
+    case PPH_INPUT_IMAGE_BYTES:
+        return "the picture";
+    case PPH_INPUT_IMAGE_URL:
+        return "the picture's address";
+    case PPH_INPUT_IMAGE_BASE64:
+        return "the base64 text";
+    }
+    return NULL;
+}
+
+pph_status pph_request_check(const pph_input *input, pph_error *err)
+{
+    const char *name = what(input->kind);
+    if (!name)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "input kind %d does not exist",
+                        (int)input->kind);
+    if (!input->data || !input->size)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%s is empty", name);
+    bool is_string = input->kind == PPH_INPUT_IMAGE_FILE || input->kind == PPH_INPUT_IMAGE_URL;
+    if (is_string && memchr(input->data, 0, input->size))
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%s contains a zero byte", name);
+    if (input->kind == PPH_INPUT_IMAGE_BASE64 && input->size > base64_limit)
+        return PPH_FAIL(err, PPH_TOO_LARGE, "%s has %zu bytes, at most %zu are taken", name,
+                        input->size, base64_limit);
+    if (input->kind != PPH_INPUT_TEXT)
+        return PPH_OK;
+    if (input->size > TEXT_LIMIT)
+        return PPH_FAIL(err, PPH_TOO_LARGE, "%s has %zu bytes, at most %d are taken", name,
+                        input->size, TEXT_LIMIT);
+    size_t bad = pph_utf8_check((pph_str){input->data, input->size});
+    if (bad != SIZE_MAX)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%s is not valid UTF-8 at byte %zu", name, bad);
+    return PPH_OK;
+}
+
+bool pph_request_abandoned(const pph_request *request)
+{
+    return pph_future_done(request->future);
+}
+
+/* Give the heap of an item back, but for its vector. */
+static void release_inputs(pph_item *item)
+{
+    pthread_mutex_lock(&item->request->mutex);
+    pph_future *fetch = PPH_TAKE(item->fetch);
+    pthread_mutex_unlock(&item->request->mutex);
+    pph_future_free(&fetch);
+    pph_free(PPH_TAKE(item->data));
+    pph_free(PPH_TAKE(item->pixels));
+    pph_free(PPH_TAKE(item->tokens));
+}
+
+static void release_request(pph_request *request)
+{
+    if (atomic_fetch_sub(&request->references, 1) != 1)
+        return;
+    for (size_t i = 0; i < request->count; i++) {
+        release_inputs(&request->items[i]);
+        pph_free(request->items[i].vector);
+    }
+    pph_future_free(&request->future);
+    pthread_mutex_destroy(&request->mutex);
+    pph_free(request);
+}
+
+/* The future was cancelled, or the runtime shuts down: end the downloads; all else sees that the
+ * future is done. */
+static void on_cancel(pph_future *future, void *context)
+{
+    (void)future;
+    pph_request *request = context;
+    for (size_t i = 0; i < request->count; i++) {
+        pthread_mutex_lock(&request->mutex);
+        pph_future *fetch = request->items[i].fetch;
+        if (fetch)
+            pph_future_ref(fetch);
+        pthread_mutex_unlock(&request->mutex);
+        if (fetch)
+            pph_future_cancel(fetch);
+        pph_future_free(&fetch);
+    }
+    release_request(request);
+}
+
+static bool is_data_url(const pph_item *item)
+{
+    return item->size >= 5 && strncasecmp(item->data, "data:", 5) == 0;
+}
+
+pph_status pph_request_new(pph_request **out, pph_multimodal *multimodal, pph_request_form form,
+                           const pph_input *inputs, size_t count, pph_runtime *runtime,
+                           pph_future **future, pph_error *err)
+{
+    size_t bytes;
+    pph_request *request = NULL;
+    if (pph_mul_size(count, sizeof(pph_item), &bytes) &&
+        pph_add_size(bytes, sizeof *request, &bytes))
+        request = pph_alloc(bytes);
+    if (!request)
+        return PPH_FAIL_MEMORY(err, bytes);
+    request->multimodal = multimodal;
+    request->form = form;
+    request->count = count;
+    atomic_init(&request->references, 1);
+    atomic_init(&request->left, count);
+    pthread_mutex_init(&request->mutex, NULL);
+    for (size_t i = 0; i < count; i++)
+        request->items[i].request = request;
+    for (size_t i = 0; i < count; i++) {
+        pph_item *item = &request->items[i];
+        /* A bad input fails alone: it goes the way of the others and ends with this error. */
+        if (pph_request_check(&inputs[i], &item->error) != PPH_OK)
+            continue;
+        item->data = pph_str_copy((pph_str){inputs[i].data, inputs[i].size});
+        if (!item->data) {
+            release_request(request);
+            return PPH_FAIL_MEMORY(err, inputs[i].size);
+        }
+        item->size = inputs[i].size;
+        item->kind = inputs[i].kind;
+        if (item->kind == PPH_INPUT_IMAGE_URL && is_data_url(item))
+            item->kind = PPH_INPUT_IMAGE_BASE64;
+    }
+    /* From here on the hook may run at any time: it has its reference first. */
+    atomic_store(&request->references, 2);
+    pph_status status = pph_future_new(&request->future, runtime, on_cancel, request, err);
+    if (status != PPH_OK) {
+        atomic_store(&request->references, 1);
+        release_request(request);
+        return status;
+    }
+    *future = request->future;
+    *out = request;
+    return PPH_OK;
+}
+
+/* The value of an embedding operation, in one piece of memory. */
+static pph_embeddings *make_embeddings(pph_request *request, size_t dimensions)
+{
+    size_t count = request->count, floats, bytes, total;
+    pph_embeddings *value = NULL;
+    if (!pph_mul_size(count, dimensions, &floats) || !pph_mul_size(floats, sizeof(float), &bytes) ||
+        !pph_add_size(bytes, sizeof *value + count * sizeof(pph_error), &total))
+        return NULL;
+    value = pph_alloc(total);
+    if (!value)
+        return NULL;
+    pph_error *errors = (pph_error *)(value + 1);
+    float *vectors = (float *)(errors + count);
+    for (size_t i = 0; i < count; i++) {
+        errors[i] = request->items[i].error;
+        if (request->items[i].vector)
+            memcpy(vectors + i * dimensions, request->items[i].vector, dimensions * sizeof(float));
+    }
+    *value = (pph_embeddings){count, dimensions, vectors, errors};
+    return value;
+}
+
+/* In double, so that the vector against itself is 1 to the last digit that a float shows. */
+static float cosine(const float *a, const float *b, size_t count)
+{
+    if (!a || !b)
+        return NAN;
+    double dot = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < count; i++) {
+        dot += (double)a[i] * b[i];
+        aa += (double)a[i] * a[i];
+        bb += (double)b[i] * b[i];
+    }
+    double result = aa > 0 && bb > 0 ? dot / sqrt(aa * bb) : 0;
+    return (float)(result > 1 ? 1 : result < -1 ? -1 : result);
+}
+
+static pph_similarities *make_similarities(pph_request *request, size_t dimensions)
+{
+    size_t rows = request->rows, columns = request->count - rows;
+    size_t errors_size = request->count * sizeof(pph_error), cells = rows * columns;
+    pph_similarities *value = pph_alloc(sizeof *value + errors_size + cells * sizeof(float));
+    if (!value)
+        return NULL;
+    pph_error *errors = (pph_error *)(value + 1);
+    float *cosines = (float *)(errors + request->count);
+    const pph_item *items = request->items;
+    for (size_t i = 0; i < request->count; i++)
+        errors[i] = items[i].error;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++)
+            cosines[r * columns + c] = cosine(items[r].vector, items[rows + c].vector, dimensions);
+    *value = (pph_similarities){rows, columns, cosines, errors, errors + rows};
+    return value;
+}
+
+static const pph_error *first_error(const pph_request *request)
+{
+    for (size_t i = 0; i < request->count; i++)
+        if (request->items[i].error.status != PPH_OK)
+            return &request->items[i].error;
+    return NULL;
+}
+
+/* True when this call completed the future, false when its hook did or will run. */
+static bool answer(pph_request *request, size_t dimensions)
+{
+    bool single = request->form == PPH_REQUEST_SINGLE || request->form == PPH_REQUEST_PAIR;
+    const pph_error *failed = first_error(request);
+    if (single && failed)
+        return pph_future_fail(request->future, failed);
+    bool embeds = request->form == PPH_REQUEST_SINGLE || request->form == PPH_REQUEST_BATCH;
+    void *value = embeds ? (void *)make_embeddings(request, dimensions)
+                         : (void *)make_similarities(request, dimensions);
+    if (value)
+        return pph_future_complete(request->future, value, pph_free);
+    pph_error error;
+    (void)PPH_FAIL(&error, PPH_OUT_OF_MEMORY, "no memory for the vectors of %zu inputs",
+                   request->count);
+    return pph_future_fail(request->future, &error);
+}
+
+void pph_request_item_ended(pph_item *item, size_t dimensions)
+{
+    pph_request *request = item->request;
+    release_inputs(item);
+    if (atomic_fetch_sub(&request->left, 1) != 1)
+        return;
+    if (answer(request, dimensions))
+        release_request(request); /* the hook's: it cannot run any more */
+    release_request(request);
+}

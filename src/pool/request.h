@@ -1,0 +1,71 @@
+/* A request: the inputs of one operation, its future, and how its answer is put together.
+ *
+ * Every input becomes an item. Items travel alone (waiting, fetching, preparing, ready, running) and
+ * end once, with a vector or an error; the request is answered when its last item ends. A request
+ * whose future is done before that (cancelled, shut down) is dropped item by item, each at its next
+ * step.
+ *
+ * Two references hold a request: its work, given back when the last item has ended, and the
+ * cancellation hook of its future, given back when the hook has run or can run no more. */
+#ifndef PPH_POOL_REQUEST_H
+#define PPH_POOL_REQUEST_H
+
+#include "pool/prepare.h"
+#include "runtime/promise.h"
+#include <paraphym/multimodal.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct pph_request pph_request;
+
+typedef struct pph_item {
+    pph_prepare_job job; /* first: a job is its item */
+    pph_request *request;
+    struct pph_item *next; /* in the one queue that the item is in */
+    pph_input_kind kind;   /* a data: address counts as BASE64 */
+    char *data;            /* a copy of the input, with a zero byte behind it */
+    size_t size;           /* without that byte */
+    pph_future *fetch;     /* a download, until the item ends; guarded by the request's mutex */
+    float *pixels;         /* f32 [3,Y,X] once prepared (a picture) */
+    int32_t *tokens;       /* [token_count] once prepared (a text) */
+    size_t token_count;
+    float *vector; /* f32 [D] once run */
+    pph_error error;
+} pph_item;
+
+typedef enum pph_request_form {
+    PPH_REQUEST_SINGLE,       /* an embedding; an error is the future's */
+    PPH_REQUEST_BATCH,        /* embeddings; errors by index */
+    PPH_REQUEST_PAIR,         /* the cosine of two; an error is the future's */
+    PPH_REQUEST_SIMILARITIES, /* the first `rows` items against the others; errors by index */
+} pph_request_form;
+
+struct pph_request {
+    pph_multimodal *multimodal;
+    pph_future *future; /* the producer's reference */
+    atomic_int references;
+    atomic_size_t left; /* items that have not ended */
+    pthread_mutex_t mutex;
+    pph_request_form form;
+    size_t rows;
+    size_t count;
+    pph_item items[];
+};
+
+/* What every operation checks of an input before it is copied. */
+PPH_CHECKED pph_status pph_request_check(const pph_input *input, pph_error *err);
+
+/* Copy `count` inputs; one that does not pass the check carries its error. The future's two references are the caller's and the request's.
+ * Errors  PPH_OUT_OF_MEMORY, PPH_RUNTIME_UNAVAILABLE */
+PPH_CHECKED pph_status pph_request_new(pph_request **out, pph_multimodal *multimodal,
+                                       pph_request_form form, const pph_input *inputs, size_t count,
+                                       pph_runtime *runtime, pph_future **future, pph_error *err);
+
+/* Nobody waits for this request any more. */
+bool pph_request_abandoned(const pph_request *request);
+
+/* One item has ended: its vector (f32 [dimensions], on the heap) or its error is in place. Frees
+ * what it was prepared into; answers the request, and frees it, when this was the last. */
+void pph_request_item_ended(pph_item *item, size_t dimensions);
+
+#endif

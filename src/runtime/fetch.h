@@ -1,0 +1,41 @@
+/* Bytes from an http or https address, through libcurl driven by the shared loop. */
+#ifndef PPH_RUNTIME_FETCH_H
+#define PPH_RUNTIME_FETCH_H
+
+#include <paraphym/runtime.h>
+
+typedef struct pph_fetch_options {
+    size_t max_bytes;   /* of the body, decoded; PPH_TOO_LARGE beyond */
+    int64_t timeout_ms; /* for all of it, retries and redirects included */
+    int max_redirects;
+    int max_retries; /* only for what is worth it: a refused or broken connection, 429, 502 to 504 */
+    bool public_only; /* refuse addresses that are not public, also after each redirect, and pin
+                              the address that was checked */
+} pph_fetch_options;
+
+/* 64 MiB, 30 s, 3 redirects, 2 retries, any address. */
+pph_fetch_options pph_fetch_defaults(void);
+
+/* The value of pph_fetch's future. */
+typedef struct pph_fetched {
+    uint8_t *bytes;
+    size_t size;
+    char *content_type; /* "" when the server named none */
+    char *url;          /* where the body came from, after redirects */
+} pph_fetched;
+
+/* Fetch `url`. options may be NULL. Never NULL; value: pph_fetched.
+ * Errors  PPH_INVALID_ARGUMENT (not an address, another scheme), PPH_NOT_FOUND (404, 410),
+ *         PPH_NETWORK (no such host, refused, broken off, other HTTP statuses, too many redirects,
+ *         TLS), PPH_FORBIDDEN_ADDRESS, PPH_TOO_LARGE, PPH_TIMEOUT, PPH_CANCELLED,
+ *         PPH_SHUTTING_DOWN, PPH_RUNTIME_UNAVAILABLE, PPH_OUT_OF_MEMORY */
+pph_future *pph_fetch(pph_runtime *runtime, const char *url, const pph_fetch_options *options);
+
+/* The bytes of a "data:" URL (RFC 2397), base64 or percent-encoded; at most max_bytes. Any thread.
+ * media_type  filled in (cut to fit) when not NULL
+ * Errors  PPH_INVALID_ARGUMENT, PPH_TOO_LARGE, PPH_OUT_OF_MEMORY */
+struct pph_buffer;
+PPH_CHECKED pph_status pph_fetch_data_url(const char *url, struct pph_buffer *out,
+                                          char media_type[128], pph_error *err);
+
+#endif
