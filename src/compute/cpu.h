@@ -13,4 +13,8 @@ enum {
 
 unsigned pph_cpu_features(void);
 
+/* Treat subnormal numbers as zero on this thread; returns the state before, for the other. */
+unsigned long pph_cpu_flush_denormals(void);
+void pph_cpu_restore_float(unsigned long before);
+
 #endif

@@ -1,0 +1,350 @@
+/* Linear layers over packed matrices.
+ *
+ * Packing converts a slice of the weights at a time, each member its own slices, so that beside the
+ * packed form little else is held. In 8 bits the sums come out as integers and one pass over them,
+ * while they are still in the cache, applies scales, bias, activation and what follows. */
+#include "compute/linear.h"
+
+#include "base/mem.h"
+#include "compute/cpu.h"
+#include "compute/kernels.h"
+#include "compute/matmul.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* PIECE: rows of one product, where there are many: enough to use the weights well, few enough to
+ * keep x, and the sums, near. SUMS: bytes of 8-bit products' sums that stay in the cache. */
+enum { PIECE = 192, SUMS = 512 * 1024 };
+
+struct pph_linear {
+    pph_precision precision;
+    size_t inputs, outputs;
+    pph_activation activation;
+    pph_matmul *matmul;
+    float *column; /* [outputs], INT8: weight = 8 bits * column */
+    float *bias;   /* [outputs], INT8 only; the matmul has it otherwise; NULL for none */
+};
+
+typedef struct packing {
+    const pph_linear_options *options;
+    pph_linear *linear;
+    size_t grain;
+    float **wide;  /* for each member: a slice in f32 */
+    void **narrow; /* for each member: it in the type of the matmul; INT8: [outputs, inputs], one */
+    _Atomic int status;
+    pph_error *err; /* of the first that failed */
+} packing;
+
+static pph_dtype operand(pph_precision precision)
+{
+    return precision == PPH_PRECISION_BF16   ? PPH_BF16
+           : precision == PPH_PRECISION_INT8 ? PPH_I8
+                                             : PPH_F32;
+}
+
+/* `count` rows of the weights from `first` on, in f32. */
+static void widen(const pph_linear_options *options, size_t first, size_t count, float *out)
+{
+    const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
+    size_t n = count * options->inputs;
+    const char *from = (const char *)options->weight +
+                       first * options->inputs * pph_dtype_size(options->weight_dtype);
+    if (options->weight_dtype == PPH_F16)
+        table->f32_from_f16(out, from, n);
+    else if (options->weight_dtype == PPH_BF16)
+        table->f32_from_bf16(out, from, n);
+    else
+        memcpy(out, from, n * sizeof *out);
+}
+
+static pph_status pack_slice(const packing *p, int member, size_t first, size_t count,
+                             pph_error *err)
+{
+    const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
+    const pph_linear_options *options = p->options;
+    size_t inputs = options->inputs;
+    float *wide = p->wide[member];
+    widen(options, first, count, wide);
+    if (p->linear->precision == PPH_PRECISION_INT8) {
+        int8_t *out = (int8_t *)p->narrow[0] + first * inputs;
+        for (size_t i = 0; i < count; i++)
+            p->linear->column[first + i] =
+                table->i8_from_f32(out + i * inputs, wide + i * inputs, inputs);
+        return PPH_OK;
+    }
+    if (p->linear->precision == PPH_PRECISION_F32)
+        return pph_matmul_pack(p->linear->matmul, first, count, wide, err);
+    table->bf16_from_f32(p->narrow[member], wide, count * inputs);
+    return pph_matmul_pack(p->linear->matmul, first, count, p->narrow[member], err);
+}
+
+static void pack_share(void *context, const pph_member *member)
+{
+    packing *p = context;
+    size_t begin, end;
+    pph_team_share(member, p->options->outputs, p->grain, &begin, &end);
+    for (size_t first = begin; first < end; first += p->grain) {
+        pph_error err = {PPH_OK, ""};
+        size_t count = PPH_MIN(p->grain, end - first);
+        pph_status status = pack_slice(p, member->index, first, count, &err);
+        int expected = PPH_OK;
+        if (status != PPH_OK) {
+            if (atomic_compare_exchange_strong(&p->status, &expected, (int)status) && p->err)
+                *p->err = err;
+            return;
+        }
+    }
+}
+
+static void packing_release(packing *p)
+{
+    for (size_t i = 0; p->wide && i < PPH_TEAM_LIMIT; i++)
+        pph_free(p->wide[i]);
+    for (size_t i = 0; p->narrow && i < PPH_TEAM_LIMIT; i++)
+        pph_free(p->narrow[i]);
+    pph_free(p->wide);
+    pph_free(p->narrow);
+}
+
+/* Slices for every member. */
+static pph_status packing_reserve(packing *p, int members, pph_error *err)
+{
+    size_t slice = p->grain * p->options->inputs;
+    bool int8 = p->linear->precision == PPH_PRECISION_INT8;
+    p->wide = pph_alloc_array(PPH_TEAM_LIMIT, sizeof *p->wide);
+    p->narrow = pph_alloc_array(PPH_TEAM_LIMIT, sizeof *p->narrow);
+    if (!p->wide || !p->narrow)
+        return PPH_FAIL_MEMORY(err, PPH_TEAM_LIMIT * sizeof *p->wide);
+    for (int i = 0; i < members; i++) {
+        size_t narrow =
+            int8 ? (i ? 0 : p->options->outputs * p->options->inputs) : slice * sizeof(pph_bf16);
+        if (!(p->wide[i] = pph_alloc_aligned(slice * sizeof(float))) ||
+            !(p->narrow[i] = pph_alloc_aligned(narrow)))
+            return PPH_FAIL_MEMORY(err, slice * sizeof(float));
+    }
+    return PPH_OK;
+}
+
+static pph_status pack(pph_linear *linear, const pph_linear_options *options, pph_team *team,
+                       pph_error *err)
+{
+    bool int8 = linear->precision == PPH_PRECISION_INT8;
+    PPH_AUTO(packing_release) packing p = {.options = options, .linear = linear, .err = err};
+    p.grain = int8 ? PPH_MIN((size_t)64, options->outputs) : pph_matmul_grain(linear->matmul);
+    PPH_TRY(packing_reserve(&p, team ? pph_team_threads(team) : 1, err));
+    if (team)
+        pph_team_run(team, pack_share, &p);
+    else
+        pack_share(&p, &(pph_member){NULL, 0, 1});
+    if (p.status != PPH_OK)
+        return (pph_status)p.status;
+    return int8 ? pph_matmul_pack(linear->matmul, 0, options->outputs, p.narrow[0], err) : PPH_OK;
+}
+
+static pph_status floats_copy(float **out, const float *from, size_t n, pph_error *err)
+{
+    *out = pph_alloc_aligned(n * sizeof **out);
+    if (!*out)
+        return PPH_FAIL_MEMORY(err, n * sizeof **out);
+    if (from)
+        memcpy(*out, from, n * sizeof **out);
+    return PPH_OK;
+}
+
+static pph_status make(pph_linear *linear, const pph_linear_options *options, pph_team *team,
+                       pph_error *err)
+{
+    bool int8 = linear->precision == PPH_PRECISION_INT8;
+    PPH_TRY(pph_matmul_new(&linear->matmul,
+                           &(pph_matmul_options){
+                               .type = operand(linear->precision),
+                               .inputs = options->inputs,
+                               .outputs = options->outputs,
+                               .bias = int8 ? NULL : options->bias,
+                               .activation = int8 ? PPH_ACT_NONE : options->activation,
+                               .rows = PPH_MIN(options->rows_hint, (size_t)PIECE),
+                           },
+                           err));
+    if (int8)
+        PPH_TRY(floats_copy(&linear->column, NULL, options->outputs, err));
+    if (int8 && options->bias)
+        PPH_TRY(floats_copy(&linear->bias, options->bias, options->outputs, err));
+    return pack(linear, options, team, err);
+}
+
+static pph_status check(const pph_linear_options *options, pph_error *err)
+{
+    const char *name = options->name ? options->name : "a layer";
+    size_t bytes;
+    if (!options->inputs || !options->outputs || !options->weight ||
+        (unsigned)options->activation >= PPH_ACT_COUNT ||
+        (unsigned)options->precision >= PPH_PRECISION_COUNT ||
+        options->precision == PPH_PRECISION_AUTO ||
+        !pph_mul_size(options->inputs, options->outputs, &bytes) || bytes > SIZE_MAX / 16)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%.200s: a linear layer of %zu by %zu at %s",
+                        name, options->outputs, options->inputs,
+                        pph_precision_name(options->precision));
+    if (options->weight_dtype != PPH_F32 && options->weight_dtype != PPH_F16 &&
+        options->weight_dtype != PPH_BF16)
+        return PPH_FAIL(err, PPH_UNSUPPORTED,
+                        "%.200s: weights of dtype %s are not understood; F32, F16 or BF16 are",
+                        name, pph_dtype_name(options->weight_dtype));
+    return PPH_OK;
+}
+
+pph_status pph_linear_new(pph_linear **out, const pph_linear_options *options, pph_team *team,
+                          pph_error *err)
+{
+    PPH_TRY(check(options, err));
+    PPH_AUTO(pph_linear_free) pph_linear *linear = pph_alloc(sizeof *linear);
+    if (!linear)
+        return PPH_FAIL_MEMORY(err, sizeof *linear);
+    unsigned features = pph_cpu_features();
+    *linear = (pph_linear){.precision = options->precision,
+                           .inputs = options->inputs,
+                           .outputs = options->outputs,
+                           .activation = options->activation};
+    if ((linear->precision == PPH_PRECISION_BF16 && !(features & PPH_CPU_BF16)) ||
+        (linear->precision == PPH_PRECISION_INT8 && !(features & PPH_CPU_VNNI)))
+        linear->precision = PPH_PRECISION_F32;
+    pph_status status = make(linear, options, team, err);
+    if (status != PPH_OK)
+        return pph_error_prefix(err, status, options->name ? options->name : "a layer");
+    *out = PPH_TAKE(linear);
+    return PPH_OK;
+}
+
+void pph_linear_free(pph_linear **linear)
+{
+    if (!*linear)
+        return;
+    pph_matmul_free(&(*linear)->matmul);
+    pph_free((*linear)->column);
+    pph_free((*linear)->bias);
+    pph_free(*linear);
+    *linear = NULL;
+}
+
+size_t pph_linear_bytes(const pph_linear *linear)
+{
+    return pph_matmul_bytes(linear->matmul) +
+           (linear->column ? linear->outputs * sizeof(float) : 0) +
+           (linear->bias ? linear->outputs * sizeof(float) : 0);
+}
+
+size_t pph_linear_inputs(const pph_linear *linear)
+{
+    return linear->inputs;
+}
+
+size_t pph_linear_outputs(const pph_linear *linear)
+{
+    return linear->outputs;
+}
+
+pph_precision pph_linear_precision(const pph_linear *linear)
+{
+    return linear->precision;
+}
+
+pph_dtype pph_linear_input(const pph_linear *linear)
+{
+    return operand(linear->precision);
+}
+
+/* Rows of the next product when `left` are to be done: pieces of one size, then whatever is left,
+ * so that few shapes occur. */
+static size_t piece(size_t left, size_t most)
+{
+    return left < most + most / 2 ? left : most;
+}
+
+/* Sums of one row to y; `row` is room for it in f32. */
+static void finish(const pph_linear *linear, const int32_t *sums, float scale, pph_rows y,
+                   bool accumulate, float *row)
+{
+    const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
+    size_t n = linear->outputs;
+    float *to = y.dtype == PPH_F32 && !accumulate ? y.data : row;
+    table->dequantise(to, sums, linear->column, scale, linear->bias, n);
+    table->activate[linear->activation](to, n);
+    if (y.dtype == PPH_BF16)
+        table->bf16_from_f32(y.data, to, n);
+    else if (y.dtype == PPH_I8)
+        *y.scale = table->i8_from_f32(y.data, to, n);
+    else if (accumulate)
+        table->add(y.data, y.data, to, n);
+}
+
+static pph_status run_int8(const pph_linear *linear, pph_scratch *scratch, size_t rows, pph_rows x,
+                           pph_rows y, bool accumulate, pph_error *err)
+{
+    size_t n = linear->outputs, most = SUMS / (n * sizeof(int32_t)) / 16 * 16;
+    most = PPH_MIN(PPH_MAX(most, (size_t)16), (size_t)PIECE);
+    size_t room = PPH_MIN(rows, most + most / 2);
+    float *row = pph_scratch_take(scratch, n * sizeof *row);
+    int32_t *sums = pph_scratch_take(scratch, room * n * sizeof *sums);
+    if (!row || !sums)
+        return PPH_FAIL_MEMORY(err, room * n * sizeof *sums);
+    for (size_t first = 0, count; first < rows; first += count) {
+        count = piece(rows - first, most);
+        PPH_TRY(pph_matmul_run(linear->matmul,
+                               &(pph_matmul_run_options){.rows = count,
+                                                         .x = pph_rows_at(x, first).data,
+                                                         .x_stride = x.stride,
+                                                         .y = sums,
+                                                         .y_stride = n,
+                                                         .y_type = PPH_I32},
+                               scratch, err));
+        for (size_t i = 0; i < count; i++)
+            finish(linear, sums + i * n, x.scale[first + i], pph_rows_at(y, first + i), accumulate,
+                   row);
+    }
+    return PPH_OK;
+}
+
+static pph_status run_float(const pph_linear *linear, pph_scratch *scratch, size_t rows, pph_rows x,
+                            pph_rows y, bool accumulate, pph_error *err)
+{
+    size_t n = linear->outputs;
+    /* What oneDNN does not write itself. */
+    bool indirect =
+        y.dtype == PPH_I8 || (y.dtype == PPH_BF16 && linear->precision == PPH_PRECISION_F32);
+    float *wide = NULL;
+    if (indirect && !(wide = pph_scratch_take(scratch, PIECE * 2 * n * sizeof *wide)))
+        return PPH_FAIL_MEMORY(err, PIECE * 2 * n * sizeof *wide);
+    for (size_t first = 0, count; first < rows; first += count) {
+        count = piece(rows - first, PIECE);
+        pph_rows to = indirect ? (pph_rows){wide, PPH_F32, NULL, n} : pph_rows_at(y, first);
+        PPH_TRY(pph_matmul_run(linear->matmul,
+                               &(pph_matmul_run_options){.rows = count,
+                                                         .x = pph_rows_at(x, first).data,
+                                                         .x_stride = x.stride,
+                                                         .y = to.data,
+                                                         .y_stride = to.stride,
+                                                         .y_type = to.dtype,
+                                                         .accumulate = accumulate},
+                               scratch, err));
+        if (indirect)
+            PPH_TRY(pph_rows_convert(pph_rows_at(y, first), to, count, n, scratch, err));
+    }
+    return PPH_OK;
+}
+
+pph_status pph_linear_run(const pph_linear *linear, pph_scratch *scratch, size_t rows, pph_rows x,
+                          pph_rows y, bool accumulate, pph_error *err)
+{
+    pph_dtype type = pph_linear_input(linear);
+    if (x.dtype != type || (type == PPH_I8 && !x.scale) ||
+        (y.dtype != PPH_F32 && y.dtype != PPH_BF16 && (y.dtype != PPH_I8 || !y.scale)) ||
+        (accumulate && y.dtype != PPH_F32) || x.stride < linear->inputs ||
+        y.stride < linear->outputs)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
+                        "a linear layer that takes %s was given %s for %s", pph_dtype_name(type),
+                        pph_dtype_name(x.dtype), pph_dtype_name(y.dtype));
+    pph_scratch_mark mark = pph_scratch_save(scratch);
+    pph_status status = type == PPH_I8 ? run_int8(linear, scratch, rows, x, y, accumulate, err)
+                                       : run_float(linear, scratch, rows, x, y, accumulate, err);
+    pph_scratch_restore(scratch, mark);
+    return status;
+}

@@ -1,0 +1,43 @@
+/* Rows of numbers as the operations of this room take them, and the steps that act on whole rows.
+ * Stateless; any thread, each with its own output. */
+#ifndef PPH_COMPUTE_ROWS_H
+#define PPH_COMPUTE_ROWS_H
+
+#include "base/error.h"
+#include "compute/dtype.h"
+#include "compute/scratch.h"
+
+/* data    element 0 of row 0, aligned for its dtype
+ * scale   f32, one a row: number = element * scale; for PPH_I8 only, else NULL
+ * stride  elements from one row to the next, at least the width */
+typedef struct pph_rows {
+    void *data;
+    pph_dtype dtype;
+    float *scale;
+    size_t stride;
+} pph_rows;
+
+/* The rows from `row` on. */
+pph_rows pph_rows_at(pph_rows rows, size_t row);
+
+/* Layer normalisation of `count` rows of `width` values. x F32; out F32, BF16 or I8.
+ * Errors  PPH_UNSUPPORTED (dtypes), PPH_OUT_OF_MEMORY */
+PPH_CHECKED pph_status pph_rows_norm(pph_rows out, pph_rows x, size_t count, size_t width,
+                                     const float *gamma, const float *beta, float eps,
+                                     pph_scratch *scratch, pph_error *err);
+
+/* The same numbers in another dtype: from F32, F16 or BF16 to F32, BF16 or I8. Errors: the same. */
+PPH_CHECKED pph_status pph_rows_convert(pph_rows out, pph_rows x, size_t count, size_t width,
+                                        pph_scratch *scratch, pph_error *err);
+
+/* Cut a picture into patches, one row each, for the patch embedding as a matrix product.
+ * pixels  f32 [channels, height, width], height and width multiples of `patch`
+ * out     rows [first, last) of the (height/patch * width/patch) patches, left to right, top to
+ *         bottom; row `first` goes to row 0 of out; F32, BF16 or I8
+ * row     [channels, patch, patch], as a convolution's weights have it
+ * Errors  PPH_INVALID_ARGUMENT (sizes, range), the above */
+PPH_CHECKED pph_status pph_rows_patches(pph_rows out, const float *pixels, size_t channels,
+                                        size_t height, size_t width, size_t patch, size_t first,
+                                        size_t last, pph_scratch *scratch, pph_error *err);
+
+#endif
