@@ -1,0 +1,207 @@
+/* A CLIP model: its folder, the towers that are loaded, and who computes. One thread uses a model at
+ * a time; a second is refused, not made to wait. */
+#include "model/clip.h"
+#include "model/clip_parts.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "compute/cpu.h"
+#include "compute/precision.h"
+#include "model/parameter.h"
+#include "weights/folder.h"
+
+struct pph_clip {
+    char *folder; /* as given, for messages */
+    pph_weights *weights;
+    pph_clip_config config;
+    pph_clip_source source;
+    pph_clip_info info;
+    pph_clip_vision *vision;
+    pph_clip_text *text;
+    pph_scratch **scratch; /* for each member of the team */
+    size_t members;
+    atomic_bool busy;
+};
+
+static const char *const marks[] = {
+    [PPH_CLIP_VISION] = "vision_model.embeddings.class_embedding",
+    [PPH_CLIP_TEXT] = "text_model.embeddings.token_embedding.weight",
+};
+
+/* The prefix that the names have in this file, and the towers that are there. */
+static void survey(pph_clip *c)
+{
+    static const char *const prefixes[] = {"", "model."};
+    for (size_t i = 0; !c->info.towers && i < PPH_COUNT(prefixes); i++) {
+        char name[PPH_PARAMETER_NAME];
+        c->source.prefix = prefixes[i];
+        if (c->config.has_vision &&
+            pph_weights_find(c->weights, pph_clip_name(name, &c->source, marks[PPH_CLIP_VISION])))
+            c->info.towers |= PPH_CLIP_VISION;
+        if (c->config.has_text &&
+            pph_weights_find(c->weights, pph_clip_name(name, &c->source, marks[PPH_CLIP_TEXT])))
+            c->info.towers |= PPH_CLIP_TEXT;
+    }
+    if (!c->info.towers)
+        c->source.prefix = "";
+}
+
+static pph_status describe(pph_clip *c, pph_error *err)
+{
+    const pph_clip_config *config = &c->config;
+    pph_clip_info *info = &c->info;
+    char name[PPH_PARAMETER_NAME];
+    info->precision = c->source.precision;
+    info->dimensions =
+        (size_t)(config->has_vision ? config->vision.projection : config->text.projection);
+    if (info->towers & PPH_CLIP_VISION)
+        info->image_side = (size_t)config->image;
+    if (info->towers & PPH_CLIP_TEXT) {
+        info->context = (size_t)config->context;
+        info->vocabulary = (size_t)config->vocabulary;
+    }
+    pph_clip_name(name, &c->source, "logit_scale");
+    const pph_tensor *scale = pph_weights_find(c->weights, name);
+    if (scale && scale->rank <= 1) { /* a single number, which some writers give as [1] */
+        PPH_AUTO(pph_free_at) float *value = NULL;
+        PPH_TRY(pph_parameter_floats(&value, c->weights, name, "", scale->rank, (int64_t[]){1},
+                                     err));
+        info->logit_scale = *value;
+    }
+    return PPH_OK;
+}
+
+static pph_status make_scratch(pph_clip *c, pph_error *err)
+{
+    size_t members = (size_t)pph_team_threads(c->source.team);
+    c->scratch = pph_alloc_array(members, sizeof *c->scratch);
+    if (!c->scratch)
+        return PPH_FAIL_MEMORY(err, members * sizeof *c->scratch);
+    for (; c->members < members; c->members++)
+        PPH_TRY(pph_scratch_new(&c->scratch[c->members], err));
+    return PPH_OK;
+}
+
+pph_status pph_clip_open(pph_clip **out, const char *folder, const pph_clip_options *options,
+                         pph_error *err)
+{
+    PPH_AUTO(pph_clip_close) pph_clip *c = pph_alloc(sizeof *c);
+    PPH_AUTO(pph_free_at) char *found = NULL;
+    if (!c || !(c->folder = pph_str_copy(pph_str_view(folder))))
+        return PPH_FAIL_MEMORY(err, sizeof *c);
+    PPH_TRY(pph_folder_find(&found, folder, err));
+    PPH_TRY(pph_config_read_clip(&c->config, found, err));
+    PPH_TRY(pph_weights_open(&c->weights, found, err));
+    c->source = (pph_clip_source){
+        .weights = c->weights,
+        .config = &c->config,
+        .precision = pph_precision_choose(options->precision, pph_cpu_features()),
+        .team = options->team,
+    };
+    survey(c);
+    PPH_TRY(describe(c, err));
+    PPH_TRY(make_scratch(c, err));
+    PPH_TRY(pph_clip_load(c, options->towers, err));
+    *out = PPH_TAKE(c);
+    return PPH_OK;
+}
+
+void pph_clip_close(pph_clip **clip)
+{
+    pph_clip *c = *clip;
+    if (!c)
+        return;
+    pph_clip_vision_free(&c->vision);
+    pph_clip_text_free(&c->text);
+    for (size_t i = 0; i < c->members; i++)
+        pph_scratch_free(&c->scratch[i]);
+    pph_free(c->scratch);
+    pph_weights_close(&c->weights);
+    pph_free(c->folder);
+    pph_free(c);
+    *clip = NULL;
+}
+
+/* Load the towers that are asked for; the caller has the model. */
+static pph_status load(pph_clip *c, unsigned towers, pph_error *err)
+{
+    unsigned lacking = towers & ~c->info.towers;
+    if (lacking) {
+        bool text = lacking == PPH_CLIP_TEXT;
+        return PPH_FAIL(err, PPH_NOT_FOUND,
+                        "%.200s has no %s tower (there is no tensor '%s'): use a model that has one",
+                        c->folder, text ? "text" : "picture",
+                        marks[text ? PPH_CLIP_TEXT : PPH_CLIP_VISION]);
+    }
+    pph_status status = PPH_OK;
+    if ((towers & PPH_CLIP_VISION) && !c->vision)
+        status = pph_clip_vision_new(&c->vision, &c->source, err);
+    if (status == PPH_OK && (towers & PPH_CLIP_TEXT) && !c->text)
+        status = pph_clip_text_new(&c->text, &c->source, err);
+    return status;
+}
+
+static pph_status enter(pph_clip *c, pph_error *err)
+{
+    if (atomic_exchange(&c->busy, true))
+        return PPH_FAIL(err, PPH_INTERNAL,
+                        "%.200s is in use by another thread: one thread uses a model at a time",
+                        c->folder);
+    return PPH_OK;
+}
+
+static pph_status leave(pph_clip *c, pph_status status)
+{
+    atomic_store(&c->busy, false);
+    return status;
+}
+
+pph_status pph_clip_load(pph_clip *clip, unsigned towers, pph_error *err)
+{
+    PPH_TRY(enter(clip, err));
+    return leave(clip, load(clip, towers, err));
+}
+
+const pph_clip_info *pph_clip_describe(const pph_clip *clip)
+{
+    return &clip->info;
+}
+
+size_t pph_clip_bytes(const pph_clip *clip)
+{
+    size_t bytes = sizeof *clip;
+    for (size_t i = 0; i < clip->members; i++)
+        bytes += pph_scratch_bytes(clip->scratch[i]);
+    if (clip->vision)
+        bytes += pph_clip_vision_bytes(clip->vision);
+    if (clip->text)
+        bytes += pph_clip_text_bytes(clip->text);
+    return bytes;
+}
+
+static pph_clip_crew crew_of(const pph_clip *c)
+{
+    return (pph_clip_crew){.team = c->source.team, .scratch = c->scratch};
+}
+
+pph_status pph_clip_embed_pixels(pph_clip *clip, size_t count, const float *pixels, float *out,
+                                 pph_error *err)
+{
+    PPH_TRY(enter(clip, err));
+    pph_clip_crew crew = crew_of(clip);
+    pph_status status = load(clip, PPH_CLIP_VISION, err);
+    if (status == PPH_OK)
+        status = pph_clip_vision_embed(clip->vision, &crew, count, pixels, out, err);
+    return leave(clip, status);
+}
+
+pph_status pph_clip_embed_tokens(pph_clip *clip, size_t count, const int32_t *ids,
+                                 const size_t *lengths, float *out, pph_error *err)
+{
+    PPH_TRY(enter(clip, err));
+    pph_clip_crew crew = crew_of(clip);
+    pph_status status = load(clip, PPH_CLIP_TEXT, err);
+    if (status == PPH_OK)
+        status = pph_clip_text_embed(clip->text, &crew, count, ids, lengths, out, err);
+    return leave(clip, status);
+}

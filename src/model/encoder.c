@@ -1,0 +1,312 @@
+/* Running an encoder over a batch.
+ *
+ * Every step but attention works on rows alone, so each member of a team carries its share of the
+ * rows through a whole layer, in blocks whose intermediate values stay in its own cache; around
+ * attention, which needs all rows of a sequence, the members meet. A thread that has whole sequences
+ * to itself meets nobody. Owns nothing: memory comes from the caller's scratch. */
+#include "model/encoder_layers.h"
+
+#include "compute/attention.h"
+#include <math.h>
+#include <string.h>
+
+/* Rows that go through a chain of products together, but for rounding by the grain: many enough
+ * that reading the weights costs little beside the arithmetic, few enough that the hidden layer of
+ * the MLP stays in the cache. */
+enum { BLOCK = 160 };
+
+/* What one member knows of a run.
+ * begin, end   its share of the rows;  first, last  its share of the sequences
+ * normed       [BLOCK,D], hidden [BLOCK,F], as products take them
+ * narrow       [BLOCK,D] too, for what attention gives where that is not what products take
+ * status       once it is not OK, this member computes no more, but still meets the others */
+typedef struct run {
+    const pph_encoder *e;
+    const pph_member *member;
+    const pph_sequences *sequences;
+    const pph_encoder_room *room;
+    pph_scratch *scratch;
+    pph_error *err;
+    pph_status status;
+    size_t begin, end, first, last;
+    pph_rows normed, hidden, narrow;
+} run;
+
+static pph_rows rows_of(void *data, pph_dtype dtype, size_t stride)
+{
+    return (pph_rows){.data = data, .dtype = dtype, .stride = stride};
+}
+
+static void meet(const run *r)
+{
+    if (r->member)
+        pph_team_barrier(r->member);
+}
+
+void pph_encoder_share(const pph_member *member, size_t total, size_t grain, size_t *begin,
+                       size_t *end)
+{
+    *begin = 0;
+    *end = pph_sequences_round(total, grain);
+    if (member)
+        pph_team_share(member, *end, grain, begin, end);
+}
+
+/* The length of the next block of `left` rows: equal ones, so that few sizes occur. */
+static size_t block_of(const run *r, size_t left)
+{
+    size_t blocks = (left + BLOCK - 1) / BLOCK;
+    return pph_sequences_round((left + blocks - 1) / blocks, r->sequences->grain);
+}
+
+static pph_status norm(const run *r, const pph_encoder_norm *n, pph_rows x, size_t count)
+{
+    const pph_encoder_options *o = &r->e->options;
+    return pph_rows_norm(r->normed, x, count, o->width, n->weight, n->bias, o->epsilon, r->scratch,
+                         r->err);
+}
+
+/* Rows of x through norm1 and a product, into `out`. */
+static pph_status project(const run *r, const pph_encoder_layer *l, const pph_linear *linear,
+                          pph_rows x, size_t count, pph_rows out)
+{
+    PPH_TRY(norm(r, &l->norm1, x, count));
+    return pph_linear_run(linear, r->scratch, count, r->normed, out, false, r->err);
+}
+
+/* x += out(attended);  x += down(up(norm2(x))) */
+static pph_status finish(const run *r, const pph_encoder_layer *l, pph_rows attended, pph_rows x,
+                         size_t count)
+{
+    size_t width = r->e->options.width;
+    if (attended.dtype != r->e->input) {
+        PPH_TRY(pph_rows_convert(r->narrow, attended, count, width, r->scratch, r->err));
+        attended = r->narrow;
+    }
+    PPH_TRY(pph_linear_run(l->out, r->scratch, count, attended, x, true, r->err));
+    PPH_TRY(norm(r, &l->norm2, x, count));
+    PPH_TRY(pph_linear_run(l->up, r->scratch, count, r->normed, r->hidden, false, r->err));
+    return pph_linear_run(l->down, r->scratch, count, r->hidden, x, true, r->err);
+}
+
+/* Attention of sequence s, heads [first, last). qkv  its rows of `columns` 3D (q, k, v) or 2D */
+static pph_status attend(const run *r, size_t s, size_t first, size_t last, bool pooled)
+{
+    const pph_encoder_options *o = &r->e->options;
+    const pph_sequences *q = r->sequences;
+    size_t width = o->width, start = q->start[s], rows = q->start[s + 1] - start;
+    size_t unit = width * pph_dtype_size(r->e->dtype);
+    size_t stride = (pooled ? 2 : 3) * width;
+    pph_rows key = pph_rows_at(rows_of(r->room->qkv, r->e->dtype, stride), start), value, query;
+    if (pooled) {
+        query = pph_rows_at(rows_of(r->room->query, r->e->dtype, width), s);
+    } else {
+        query = key;
+        key.data = (char *)key.data + unit;
+    }
+    value = key;
+    value.data = (char *)value.data + unit;
+    pph_attention op = {
+        .q = query,
+        .k = key,
+        .v = value,
+        .out = pph_rows_at(rows_of(r->room->attended, r->e->dtype, width), pooled ? s : start),
+        .queries = pooled ? 1 : rows,
+        .keys = pooled && o->causal ? q->pooled[s] - start + 1 : rows,
+        .size = width / o->heads,
+        .scale = 1 / sqrtf((float)(width / o->heads)),
+        .causal = o->causal,
+    };
+    return pph_attention_run(&op, first, last, 0, op.queries, r->scratch, r->err);
+}
+
+/* The member's share of all sequences' heads, one run of heads of a sequence at a time. */
+static pph_status attend_share(const run *r, bool pooled)
+{
+    size_t heads = r->e->options.heads, at, end;
+    pph_encoder_share(r->member, r->sequences->count * heads, 1, &at, &end);
+    while (at < end) {
+        size_t s = at / heads, stop = PPH_MIN((s + 1) * heads, end);
+        PPH_TRY(attend(r, s, at - s * heads, stop - s * heads, pooled));
+        at = stop;
+    }
+    return PPH_OK;
+}
+
+static pph_rows x_at(const run *r, size_t row)
+{
+    return pph_rows_at(rows_of(r->room->x, PPH_F32, r->e->options.width), row);
+}
+
+static pph_status project_share(const run *r, const pph_encoder_layer *l, size_t columns)
+{
+    for (size_t at = r->begin, count; at < r->end; at += count) {
+        count = block_of(r, r->end - at);
+        pph_rows out = pph_rows_at(rows_of(r->room->qkv, r->e->dtype, columns), at);
+        PPH_TRY(project(r, l, l->qkv, x_at(r, at), count, out));
+    }
+    return PPH_OK;
+}
+
+static pph_status finish_share(const run *r, const pph_encoder_layer *l)
+{
+    size_t width = r->e->options.width;
+    for (size_t at = r->begin, count; at < r->end; at += count) {
+        count = block_of(r, r->end - at);
+        pph_rows attended = pph_rows_at(rows_of(r->room->attended, r->e->dtype, width), at);
+        PPH_TRY(finish(r, l, attended, x_at(r, at), count));
+    }
+    return PPH_OK;
+}
+
+static void run_layer(run *r, const pph_encoder_layer *l)
+{
+    if (r->status == PPH_OK)
+        r->status = project_share(r, l, 3 * r->e->options.width);
+    meet(r);
+    if (r->status == PPH_OK)
+        r->status = attend_share(r, false);
+    meet(r);
+    if (r->status == PPH_OK)
+        r->status = finish_share(r, l);
+}
+
+/* The wanted rows of x, into `pooled`: by the member that x's rows belong to. */
+static void gather(const run *r)
+{
+    size_t width = r->e->options.width;
+    for (size_t s = 0; s < r->sequences->count; s++) {
+        size_t row = r->sequences->pooled[s];
+        if (row >= r->begin && row < r->end)
+            memcpy(r->room->pooled + s * width, r->room->x + row * width,
+                   width * sizeof *r->room->x);
+    }
+}
+
+/* Of the last layer: keys and values of all rows, the rest of the wanted rows. */
+static pph_status query_share(const run *r, const pph_encoder_layer *l)
+{
+    size_t width = r->e->options.width;
+    for (size_t at = r->first, count; at < r->last; at += count) {
+        count = block_of(r, r->last - at);
+        pph_rows x = pph_rows_at(rows_of(r->room->pooled, PPH_F32, width), at);
+        pph_rows out = pph_rows_at(rows_of(r->room->query, r->e->dtype, width), at);
+        PPH_TRY(project(r, l, l->query, x, count, out));
+    }
+    return PPH_OK;
+}
+
+static pph_status finish_pooled(const run *r, const pph_encoder_layer *l)
+{
+    size_t width = r->e->options.width;
+    for (size_t at = r->first, count; at < r->last; at += count) {
+        count = block_of(r, r->last - at);
+        pph_rows x = pph_rows_at(rows_of(r->room->pooled, PPH_F32, width), at);
+        pph_rows out = pph_rows_at(rows_of(r->room->attended, r->e->dtype, width), at);
+        PPH_TRY(finish(r, l, out, x, count));
+    }
+    return PPH_OK;
+}
+
+static void run_last(run *r, const pph_encoder_layer *l)
+{
+    if (r->status == PPH_OK)
+        r->status = project_share(r, l, 2 * r->e->options.width);
+    gather(r);
+    meet(r); /* all of `pooled` is there, for whoever has which sequence */
+    if (r->status == PPH_OK)
+        r->status = query_share(r, l);
+    meet(r);
+    if (r->status == PPH_OK)
+        r->status = attend_share(r, true);
+    meet(r);
+    if (r->status == PPH_OK)
+        r->status = finish_pooled(r, l);
+}
+
+size_t pph_encoder_room_bytes(const pph_encoder *encoder, size_t rows, size_t count)
+{
+    size_t element = pph_dtype_size(encoder->dtype), width = encoder->options.width;
+    return rows * width * (sizeof(float) + 4 * element) + count * width * (sizeof(float) + element);
+}
+
+pph_status pph_encoder_room_take(pph_encoder_room *room, const pph_encoder *encoder, size_t rows,
+                                 size_t count, pph_scratch *scratch, pph_error *err)
+{
+    size_t width = encoder->options.width, element = pph_dtype_size(encoder->dtype);
+    *room = (pph_encoder_room){
+        .rows = rows,
+        .count = count,
+        .x = pph_scratch_take(scratch, rows * width * sizeof(float)),
+        .pooled = pph_scratch_take(scratch, count * width * sizeof(float)),
+        .qkv = pph_scratch_take(scratch, rows * 3 * width * element),
+        .attended = pph_scratch_take(scratch, rows * width * element),
+        .query = pph_scratch_take(scratch, count * width * element),
+    };
+    if (!room->x || !room->pooled || !room->qkv || !room->attended || !room->query)
+        return PPH_FAIL_MEMORY(err, pph_encoder_room_bytes(encoder, rows, count));
+    return PPH_OK;
+}
+
+/* `rows` of `width` values as products take them; .data NULL when there is no memory. */
+static pph_rows take_rows(const run *r, size_t rows, size_t width)
+{
+    pph_dtype dtype = r->e->input;
+    pph_rows made = rows_of(pph_scratch_take(r->scratch, rows * width * pph_dtype_size(dtype)),
+                            dtype, width);
+    if (dtype == PPH_I8 && !(made.scale = pph_scratch_take(r->scratch, rows * sizeof(float))))
+        made.data = NULL;
+    return made;
+}
+
+static pph_status take_blocks(run *r)
+{
+    const pph_encoder_options *o = &r->e->options;
+    size_t block = PPH_MIN(BLOCK + r->sequences->grain,
+                           PPH_MAX(r->end - r->begin, r->last - r->first));
+    r->normed = take_rows(r, block, o->width);
+    r->hidden = take_rows(r, block, o->hidden);
+    if (r->e->dtype != r->e->input)
+        r->narrow = take_rows(r, block, o->width);
+    if (!r->normed.data || !r->hidden.data || (r->e->dtype != r->e->input && !r->narrow.data))
+        return PPH_FAIL_MEMORY(r->err, block * (o->width + o->hidden) * sizeof(float));
+    return PPH_OK;
+}
+
+/* Rows of the member's share that belong to no sequence: zeros, so that no chance content makes
+ * them slow or not a number. */
+static void clear(const run *r)
+{
+    size_t width = r->e->options.width, element = pph_dtype_size(r->e->dtype);
+    size_t at = PPH_MAX(r->begin, r->sequences->start[r->sequences->count]);
+    if (at < r->end) {
+        memset(r->room->x + at * width, 0, (r->end - at) * width * sizeof *r->room->x);
+        memset((char *)r->room->attended + at * width * element, 0, (r->end - at) * width * element);
+    }
+    at = PPH_MAX(r->first, r->sequences->count);
+    if (at < r->last)
+        memset(r->room->pooled + at * width, 0, (r->last - at) * width * sizeof *r->room->pooled);
+}
+
+pph_status pph_encoder_run(const pph_encoder *encoder, const pph_member *member,
+                           const pph_sequences *sequences, pph_encoder_room *room,
+                           pph_scratch *scratch, pph_error *err)
+{
+    run r = {.e = encoder,
+             .member = member,
+             .sequences = sequences,
+             .room = room,
+             .scratch = scratch,
+             .err = err};
+    pph_scratch_mark mark = pph_scratch_save(scratch);
+    size_t rows = sequences->start[sequences->count], grain = sequences->grain;
+    pph_encoder_share(member, rows, grain, &r.begin, &r.end);
+    pph_encoder_share(member, sequences->count, grain, &r.first, &r.last);
+    clear(&r);
+    r.status = take_blocks(&r);
+    for (size_t i = 0; i + 1 < encoder->options.layers; i++)
+        run_layer(&r, &encoder->layers[i]);
+    run_last(&r, &encoder->layers[encoder->options.layers - 1]);
+    pph_scratch_restore(scratch, mark);
+    return r.status;
+}

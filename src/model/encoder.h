@@ -1,0 +1,102 @@
+/* The pre-norm transformer encoder that CLIP's two towers share, over packed sequences.
+ *
+ * Letters: R rows of all sequences of a batch together, S sequences, D width, H heads, F width of
+ * the hidden layer of the MLP.
+ *
+ * A layer is   x += out(attention(qkv(norm1(x))));   x += fc2(activation(fc1(norm2(x))))
+ * The residual stream x stays f32 at every precision; what flows between the products is of the
+ * precision's own type.
+ *
+ * Of the last layer, where one row of each sequence is all that is wanted, only that row is
+ * computed past its keys and values.
+ * Source: Radford et al. 2021; Vaswani et al. 2017, with the norms in front */
+#ifndef PPH_MODEL_ENCODER_H
+#define PPH_MODEL_ENCODER_H
+
+#include "compute/linear.h"
+#include "compute/scratch.h"
+#include "compute/team.h"
+#include "weights/weights.h"
+
+/* Immutable once made: any number of threads may run it, each with activations of its own. */
+typedef struct pph_encoder pph_encoder;
+
+/* prefix     of the tensors' names: "vision_model.encoder."
+ * layers     >= 1
+ * width, heads, hidden   D, H, F; D is a multiple of H
+ * epsilon    of the norms
+ * causal     a row sees only itself and the rows before it
+ * precision  not AUTO */
+typedef struct pph_encoder_options {
+    const char *prefix;
+    size_t layers, width, heads, hidden;
+    float epsilon;
+    pph_activation activation;
+    bool causal;
+    pph_precision precision;
+} pph_encoder_options;
+
+/* Read and pack the layers' weights, whose pages are given back as soon as they are packed.
+ * weights  borrowed for the call
+ * Errors   those of pph_weights_get; PPH_OUT_OF_MEMORY */
+PPH_CHECKED pph_status pph_encoder_new(pph_encoder **out, const pph_weights *weights,
+                                       const pph_encoder_options *options, pph_team *team,
+                                       pph_error *err);
+void pph_encoder_free(pph_encoder **encoder);
+
+/* Heap that it holds. */
+size_t pph_encoder_bytes(const pph_encoder *encoder);
+
+/* S sequences behind each other.
+ * start   [S+1], ascending, the first 0; sequence s is rows start[s] to start[s+1], at least one
+ * pooled  [S], the row of each that is wanted; where the encoder is causal, its last one
+ * grain   rows are handed out in multiples of it: 1 where batches of the same few shapes recur;
+ *         more where every batch is of another, since each new number of rows costs a compilation.
+ *         Rows past the last sequence, up to a multiple, are computed and mean nothing */
+typedef struct pph_sequences {
+    const size_t *start, *pooled;
+    size_t count, grain;
+} pph_sequences;
+
+/* `n` up to a multiple of the grain. */
+static inline size_t pph_sequences_round(size_t n, size_t grain)
+{
+    return (n + grain - 1) / grain * grain;
+}
+
+/* Activations of one batch, shared by all who work on it.
+ * rows, count  how many there is room for; of a batch, both rounded up by its grain, at most these
+ * x            f32 [R,D], the residual stream: the input, and spoilt by the run
+ * pooled       f32 [S,D], the result, before the tower's last norm
+ * qkv          [R,3D], attended [R,D], query [S,D], of the type that precision works in */
+typedef struct pph_encoder_room {
+    size_t rows, count;
+    float *x, *pooled;
+    void *qkv, *attended, *query;
+} pph_encoder_room;
+
+/* Bytes that a room takes. */
+size_t pph_encoder_room_bytes(const pph_encoder *encoder, size_t rows, size_t count);
+
+/* Take a room from `scratch`, where it stays until the caller's mark is restored.
+ * Errors  PPH_OUT_OF_MEMORY */
+PPH_CHECKED pph_status pph_encoder_room_take(pph_encoder_room *room, const pph_encoder *encoder,
+                                             size_t rows, size_t count, pph_scratch *scratch,
+                                             pph_error *err);
+
+/* Run a batch: room->x in, room->pooled out.
+ * member  NULL when the calling thread does all of it; else every member of the team makes this
+ *         call, with the same sequences and room. The rows of x that pph_encoder_share gives a
+ *         member must be complete when it does; the rows of `pooled` that the share of S gives it
+ *         are complete when it returns, the others after a pph_team_barrier
+ * scratch the calling thread's own
+ * Errors  PPH_OUT_OF_MEMORY; a member that fails still meets the others, so none of them waits */
+PPH_CHECKED pph_status pph_encoder_run(const pph_encoder *encoder, const pph_member *member,
+                                       const pph_sequences *sequences, pph_encoder_room *room,
+                                       pph_scratch *scratch, pph_error *err);
+
+/* The part of `total`, rounded up by `grain`, that falls to this member; all of it for NULL. */
+void pph_encoder_share(const pph_member *member, size_t total, size_t grain, size_t *begin,
+                       size_t *end);
+
+#endif

@@ -1,0 +1,41 @@
+/* From tensors of a weights file to what a model computes with. */
+#ifndef PPH_MODEL_PARAMETER_H
+#define PPH_MODEL_PARAMETER_H
+
+#include "compute/linear.h"
+#include "compute/team.h"
+#include "weights/weights.h"
+
+/* Room for a tensor's full name. */
+enum { PPH_PARAMETER_NAME = 160 };
+
+/* A copy of a tensor's numbers, widened to f32; the tensor's pages are given back.
+ * prefix, name  together the tensor's name
+ * out           as many floats as `shape` says; free with pph_free
+ * Errors        those of pph_weights_get; PPH_OUT_OF_MEMORY */
+PPH_CHECKED pph_status pph_parameter_floats(float **out, const pph_weights *weights,
+                                            const char *prefix, const char *name, int rank,
+                                            const int64_t *shape, pph_error *err);
+
+/* A dense layer whose rows stand in one to three tensors, one behind the other.
+ * prefix       of the names
+ * parts        names without ".weight" and ".bias"; NULL after the last
+ * rank, shape  of each weight: outputs of the part first, the product of the rest is the inputs
+ * bias         the parts have biases too */
+typedef struct pph_parameter_dense {
+    const char *prefix;
+    const char *parts[3];
+    int rank;
+    int64_t shape[4];
+    bool bias;
+    pph_activation activation;
+    pph_precision precision;
+} pph_parameter_dense;
+
+/* Read, join and pack it; its pages are given back.
+ * Errors  those of pph_weights_get and of pph_linear_new */
+PPH_CHECKED pph_status pph_parameter_linear(pph_linear **out, const pph_weights *weights,
+                                            const pph_parameter_dense *dense, pph_team *team,
+                                            pph_error *err);
+
+#endif
