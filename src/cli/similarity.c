@@ -57,30 +57,47 @@ static pph_status print_json(const char *a, const char *b, float cosine, pph_err
     return PPH_OK;
 }
 
-/* Rows of cosines under numbered columns, the best of each row marked, then what the numbers mean. */
+/* The column of the highest cosine; a NaN is never it unless all are. */
+static size_t best_of(const float *line, size_t count)
+{
+    size_t best = 0;
+    for (size_t c = 1; c < count; c++)
+        if (line[c] > line[best] || line[best] != line[best])
+            best = c;
+    return best;
+}
+
+/* Rows of cosines under numbered columns, the best of each row marked, then what the numbers mean
+ * and, for texts against pictures, which picture each text means. */
 static void print_table(const side *rows, const side *columns, const pph_similarities *value)
 {
-    const char *word = columns->items[0]->kind == PPH_INPUT_TEXT ? "text" : "picture";
+    size_t count = columns->count;
+    bool mixed = rows != columns;
     printf("%-48s", "");
-    for (size_t c = 0; c < columns->count; c++)
+    for (size_t c = 0; c < count; c++)
         printf(" %6zu ", c + 1);
     printf("\n");
     for (size_t r = 0; r < rows->count; r++) {
-        const float *line = value->cosines + r * columns->count;
-        size_t best = 0;
-        for (size_t c = 1; c < columns->count; c++)
-            if (line[c] > line[best] || line[best] != line[best])
-                best = c;
+        const float *line = value->cosines + r * count;
+        size_t best = best_of(line, count);
         printf("%-48.48s", rows->items[r]->name);
-        for (size_t c = 0; c < columns->count; c++)
+        for (size_t c = 0; c < count; c++)
             if (line[c] == line[c])
-                printf(" %6.3f%c", (double)line[c], c == best ? '*' : ' ');
+                printf(" %6.3f%c", (double)line[c], mixed && c == best ? '*' : ' ');
             else
                 printf(" %6s ", "-");
         printf("\n");
     }
-    for (size_t c = 0; c < columns->count; c++)
-        printf("%s %zu: %s\n", word, c + 1, columns->items[c]->name);
+    printf("\n");
+    for (size_t c = 0; c < count; c++)
+        printf("%3zu  %s\n", c + 1, columns->items[c]->name);
+    if (mixed)
+        printf("\n");
+    for (size_t r = 0; mixed && r < rows->count; r++) {
+        size_t best = best_of(value->cosines + r * count, count);
+        if (value->row_errors[r].status == PPH_OK)
+            printf("\"%s\"\n     means %s\n", rows->items[r]->name, columns->items[best]->name);
+    }
 }
 
 static int print_all(const pph_common *common, const side *rows, const side *columns,
