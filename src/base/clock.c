@@ -25,6 +25,8 @@ pph_nanos pph_clock_after_ms(int64_t timeout_ms)
 
 struct timespec pph_clock_timespec(pph_nanos instant)
 {
+    if (instant < 0)
+        instant = 0;
     return (struct timespec){.tv_sec = (time_t)(instant / 1000000000),
                              .tv_nsec = (long)(instant % 1000000000)};
 }
