@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct bench {
+typedef struct bench_work {
     pph_team *team;
     pph_clip *clip;
     const pph_clip_info *info;
@@ -22,9 +22,9 @@ typedef struct bench {
     size_t *lengths;
     float *out;
     double *seconds;
-} bench;
+} bench_work;
 
-static void bench_deinit(bench *bench)
+static void bench_deinit(bench_work *bench)
 {
     pph_clip_close(&bench->clip);
     pph_team_free(&bench->team);
@@ -42,7 +42,7 @@ static uint32_t next_random(uint32_t *state)
     return *state >> 8;
 }
 
-static pph_status make_input(bench *bench, pph_error *err)
+static pph_status make_input(bench_work *bench, pph_error *err)
 {
     uint32_t seed = 1;
     size_t batch = (size_t)bench->batch, side = bench->info->image_side;
@@ -69,7 +69,7 @@ static pph_status make_input(bench *bench, pph_error *err)
     return PPH_OK;
 }
 
-static pph_status run_once(bench *bench, pph_error *err)
+static pph_status run_once(bench_work *bench, pph_error *err)
 {
     if (bench->text)
         return pph_clip_embed_tokens(bench->clip, (size_t)bench->batch, bench->ids, bench->lengths,
@@ -83,7 +83,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static pph_status measure(bench *bench, pph_error *err)
+static pph_status measure(bench_work *bench, pph_error *err)
 {
     for (int warm = 0; warm < 2; warm++)
         PPH_TRY(run_once(bench, err));
@@ -96,7 +96,7 @@ static pph_status measure(bench *bench, pph_error *err)
     return PPH_OK;
 }
 
-static pph_status open_bench(bench *bench, const pph_common *common, pph_error *err)
+static pph_status open_bench(bench_work *bench, const pph_common *common, pph_error *err)
 {
     PPH_AUTO(pph_free_at) char *folder = NULL;
     PPH_TRY(pph_command_model(common, &folder, err));
@@ -109,7 +109,7 @@ static pph_status open_bench(bench *bench, const pph_common *common, pph_error *
     return make_input(bench, err);
 }
 
-static void print_result(const bench *bench, const pph_common *common)
+static void print_result(const bench_work *bench, const pph_common *common)
 {
     double median = bench->seconds[bench->runs / 2];
     double rate = (double)bench->batch / median;
@@ -140,7 +140,7 @@ static pph_status take_word(void *context, const char *option, const char *value
 
 int pph_bench_run(int argc, char **argv)
 {
-    PPH_AUTO(bench_deinit) bench bench = {.batch = 8, .runs = 15};
+    PPH_AUTO(bench_deinit) bench_work bench = {.batch = 8, .runs = 15};
     const char *what = NULL;
     const pph_option own[] = {
         {"batch", 0, PPH_OPTION_INTEGER, &bench.batch, 1, 1024, "N", "inputs at once (8)"},

@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-typedef struct survey {
+typedef struct model_survey {
     const char *folder;
     pph_clip_config config;
     pph_weights *weights;
@@ -22,15 +22,15 @@ typedef struct survey {
     pph_error tokenizer_error; /* when there is no tokenizer */
     uint64_t parameters, bytes;
     size_t tensors[PPH_DTYPE_COUNT];
-} survey;
+} model_survey;
 
-static void survey_deinit(survey *survey)
+static void survey_deinit(model_survey *survey)
 {
     pph_weights_close(&survey->weights);
     pph_tokenizer_free(&survey->tokenizer);
 }
 
-static pph_status look(survey *out, const char *folder, pph_error *err)
+static pph_status look(model_survey *out, const char *folder, pph_error *err)
 {
     out->folder = folder;
     if (pph_file_look(folder) == PPH_FILE_MISSING)
@@ -66,7 +66,7 @@ static const char *activation(pph_clip_activation value)
     return names[value];
 }
 
-static int dimensions(const survey *survey)
+static int dimensions(const model_survey *survey)
 {
     const pph_clip_config *config = &survey->config;
     return config->has_vision ? config->vision.projection : config->text.projection;
@@ -78,7 +78,7 @@ static void print_tower(const char *name, const pph_clip_tower *tower)
            tower->width, tower->heads, tower->intermediate, activation(tower->activation));
 }
 
-static void print_plain(const survey *survey)
+static void print_plain(const model_survey *survey)
 {
     const pph_clip_config *config = &survey->config;
     printf("%s\n  %-10s clip\n  %-10s %d dimensions\n", survey->folder, "model", "vectors",
@@ -112,7 +112,7 @@ static pph_status write_tower(pph_buffer *out, const char *name, const pph_clip_
                             activation(tower->activation));
 }
 
-static pph_status print_json(const survey *survey, pph_error *err)
+static pph_status print_json(const model_survey *survey, pph_error *err)
 {
     const pph_clip_config *config = &survey->config;
     PPH_AUTO(pph_buffer_deinit) pph_buffer out = {0};
@@ -140,7 +140,7 @@ static pph_status print_json(const survey *survey, pph_error *err)
 }
 
 /* Every tensor: name, type, shape, file. */
-static void print_tensors(const survey *survey)
+static void print_tensors(const model_survey *survey)
 {
     for (size_t i = 0; i < pph_weights_count(survey->weights); i++) {
         const pph_tensor *tensor = pph_weights_at(survey->weights, i);
@@ -176,7 +176,7 @@ int pph_inspect_run(int argc, char **argv)
         common.model = named;
     pph_error error;
     PPH_AUTO(pph_free_at) char *folder = NULL;
-    PPH_AUTO(survey_deinit) survey survey = {0};
+    PPH_AUTO(survey_deinit) model_survey survey = {0};
     if (pph_command_model(&common, &folder, &error) != PPH_OK ||
         look(&survey, folder, &error) != PPH_OK)
         return pph_command_failed(&error);

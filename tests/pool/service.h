@@ -18,12 +18,12 @@
 #define MODEL   SOURCE_ROOT "/models/tiny"
 #define EXAMPLE MODEL "/examples/"
 
-typedef struct service {
+typedef struct test_service {
     pph_pool *pool;
     pph_multimodal *multimodal;
-} service;
+} test_service;
 
-static inline void service_open_with(service *service, const char *folder,
+static inline void service_open_with(test_service *service, const char *folder,
                                      const pph_multimodal_options *options)
 {
     const pph_pool_options two = {.threads = 2};
@@ -33,12 +33,12 @@ static inline void service_open_with(service *service, const char *folder,
         pph_multimodal_open(&service->multimodal, service->pool, folder, options, &error), PPH_OK);
 }
 
-static inline void service_open(service *service)
+static inline void service_open(test_service *service)
 {
     service_open_with(service, MODEL, NULL);
 }
 
-static inline void service_close(service *service)
+static inline void service_close(test_service *service)
 {
     pph_multimodal_close(&service->multimodal);
     pph_pool_close(&service->pool);

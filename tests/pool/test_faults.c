@@ -9,7 +9,7 @@
 /* The whole life of a service; every operation may fail, none may hang or lie. */
 static bool live(void)
 {
-    service own = {0};
+    test_service own = {0};
     const pph_pool_options two = {.threads = 2};
     bool all = false;
     pph_error error;
@@ -68,7 +68,7 @@ static void test_threads_that_do_not_start(void **state)
 {
     (void)state;
     for (int count = 1; count <= 4; count++) {
-        service own = {0};
+        test_service own = {0};
         const pph_pool_options two = {.threads = 2};
         pph_error error;
         pph_thread_fail_next(count);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static service shared;
+static test_service shared;
 
 static int open_shared(void **state)
 {
@@ -200,7 +200,7 @@ static void test_truncation_is_a_choice(void **state)
     while (strlen(text) < sizeof text - 16)
         strcat(text, "a red circle ");
     assert_int_equal(failure(pph_multimodal_embed_text(shared.multimodal, text)), PPH_TOO_LARGE);
-    service own;
+    test_service own;
     pph_multimodal_options options = pph_multimodal_defaults();
     options.truncate = true;
     service_open_with(&own, MODEL, &options);
@@ -213,7 +213,7 @@ static void test_truncation_is_a_choice(void **state)
 static void test_limits_are_obeyed(void **state)
 {
     (void)state;
-    service own;
+    test_service own;
     pph_multimodal_options options = pph_multimodal_defaults();
     options.max_pixels = 100;
     service_open_with(&own, MODEL, &options);
@@ -232,7 +232,7 @@ static void test_limits_are_obeyed(void **state)
 static void test_load_failure_reaches_everyone(void **state)
 {
     (void)state;
-    service own;
+    test_service own;
     service_open_with(&own, "/no/such/model", NULL);
     for (int i = 0; i < 20; i++)
         assert_int_equal(failure(pph_multimodal_embed_text(own.multimodal, "a")), PPH_NOT_FOUND);
@@ -293,7 +293,7 @@ static void test_cancelling(void **state)
 static void test_closing_tells_all(void **state)
 {
     (void)state;
-    service own;
+    test_service own;
     service_open(&own);
     pph_future *futures[300];
     for (size_t i = 0; i < PPH_COUNT(futures); i++)

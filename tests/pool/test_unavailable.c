@@ -35,7 +35,7 @@ static void all_unavailable(pph_multimodal *m)
 static void test_start_fails(void **state)
 {
     (void)state;
-    service own;
+    test_service own;
     pph_loop_fail_start(true);
     service_open(&own);
     assert_null(pph_shared_runtime());
@@ -54,7 +54,7 @@ static void test_start_fails(void **state)
 static void test_fork(void **state)
 {
     (void)state;
-    service own;
+    test_service own;
     service_open(&own);
     pph_future *future = pph_multimodal_embed_text(own.multimodal, "a red circle");
     pid_t child = fork();
@@ -78,7 +78,7 @@ static void test_fork(void **state)
 static void test_shutdown(void **state)
 {
     (void)state;
-    service own;
+    test_service own;
     service_open(&own);
     pph_future *futures[500];
     for (size_t i = 0; i < PPH_COUNT(futures); i++)
