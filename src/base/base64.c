@@ -33,7 +33,7 @@ static pph_status check_padding(pph_str text, size_t at, int digits, pph_error *
             return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
                             "base64: a character after the padding, at offset %zu", i);
     }
-    if (signs + digits != 4)
+    if (digits < 2 || signs + digits != 4)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "base64: wrong padding at offset %zu", at);
     return PPH_OK;
 }
@@ -42,7 +42,11 @@ pph_status pph_base64_decode(pph_str text, pph_buffer *out, pph_error *err)
 {
     uint32_t bits = 0;
     int digits = 0;
-    PPH_TRY(pph_buffer_reserve(out, text.size / 4 * 3, err));
+    /* A guess, for white space and padding give no bytes: the limit is for those that come. */
+    size_t room = text.size / 4 * 3;
+    if (out->limit && room > out->limit - out->size)
+        room = out->limit - out->size;
+    PPH_TRY(pph_buffer_reserve(out, room, err));
     for (size_t at = 0; at < text.size; at++) {
         unsigned char c = (unsigned char)text.data[at];
         if (is_space(c))

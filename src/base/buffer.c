@@ -1,4 +1,5 @@
-/* Growing bytes. Doubles its room, and refuses to pass its limit before it allocates. */
+/* Growing bytes. Doubles its room, and refuses to pass its limit before it allocates. The room may
+ * pass the limit by one byte, where a text has its zero. */
 #include "base/buffer.h"
 
 #include "base/mem.h"
@@ -12,24 +13,34 @@ void pph_buffer_deinit(pph_buffer *buffer)
     *buffer = PPH_BUFFER_LIMIT(buffer->limit);
 }
 
-pph_status pph_buffer_reserve(pph_buffer *buffer, size_t more, pph_error *err)
+/* Room for `more` bytes past size and `zero` (0 or 1) past those, which no limit counts. */
+static pph_status grow(pph_buffer *buffer, size_t more, size_t zero, pph_error *err)
 {
     size_t needed;
     if (!pph_add_size(buffer->size, more, &needed))
         return PPH_FAIL_MEMORY(err, SIZE_MAX);
     if (buffer->limit && needed > buffer->limit)
         return PPH_FAIL(err, PPH_TOO_LARGE, "more than the %zu bytes allowed", buffer->limit);
+    if (!pph_add_size(needed, zero, &needed))
+        return PPH_FAIL_MEMORY(err, SIZE_MAX);
     if (needed <= buffer->capacity)
         return PPH_OK;
     size_t room = buffer->capacity ? buffer->capacity : 256;
     while (room < needed)
         room = room > SIZE_MAX / 2 ? needed : room * 2;
+    if (buffer->limit && room - 1 > buffer->limit)
+        room = buffer->limit + 1;
     uint8_t *data = pph_resize(buffer->data, room, 1);
     if (!data)
         return PPH_FAIL_MEMORY(err, room);
     buffer->data = data;
     buffer->capacity = room;
     return PPH_OK;
+}
+
+pph_status pph_buffer_reserve(pph_buffer *buffer, size_t more, pph_error *err)
+{
+    return grow(buffer, more, 0, err);
 }
 
 pph_status pph_buffer_append(pph_buffer *buffer, const void *bytes, size_t size, pph_error *err)
@@ -50,12 +61,7 @@ pph_status pph_buffer_print(pph_buffer *buffer, pph_error *err, const char *form
     va_end(arguments);
     if (length < 0)
         return PPH_FAIL(err, PPH_INTERNAL, "a text could not be formatted");
-    /* vsnprintf wants room for its zero byte, which does not count against the limit. */
-    size_t limit = buffer->limit;
-    buffer->limit = limit && limit < SIZE_MAX ? limit + 1 : limit;
-    pph_status status = pph_buffer_reserve(buffer, (size_t)length + 1, err);
-    buffer->limit = limit;
-    PPH_TRY(status);
+    PPH_TRY(grow(buffer, (size_t)length, 1, err));
     va_start(arguments, format);
     vsnprintf((char *)buffer->data + buffer->size, (size_t)length + 1, format, arguments);
     va_end(arguments);
@@ -65,11 +71,7 @@ pph_status pph_buffer_print(pph_buffer *buffer, pph_error *err, const char *form
 
 const char *pph_buffer_text(pph_buffer *buffer)
 {
-    size_t limit = buffer->limit;
-    buffer->limit = 0;
-    pph_status status = pph_buffer_reserve(buffer, 1, NULL);
-    buffer->limit = limit;
-    if (status != PPH_OK)
+    if (grow(buffer, 0, 1, NULL) != PPH_OK)
         return NULL;
     buffer->data[buffer->size] = 0;
     return (const char *)buffer->data;

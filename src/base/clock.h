@@ -15,8 +15,10 @@ typedef int64_t pph_nanos;
 pph_nanos pph_clock_now(void);
 /* now + duration, without overflow: PPH_FOREVER stays for ever; a negative duration is 0. */
 pph_nanos pph_clock_after(pph_nanos duration);
+/* The same for a time-out in milliseconds as public functions take it: negative is for ever. */
+pph_nanos pph_clock_after_ms(int64_t timeout_ms);
 /* An instant of pph_clock_now as the timespec that pthread_cond_timedwait wants for conditions
- * made by pph_cond_init. */
+ * made by pph_cond_init. What lies before the clock's start becomes its start. */
 struct timespec pph_clock_timespec(pph_nanos instant);
 
 #endif

@@ -25,6 +25,17 @@ const char *pph_status_text(pph_status status)
     return (size_t)status < PPH_COUNT(texts) ? texts[status] : "an unknown error";
 }
 
+/* The size of a text cut at `size` bytes without half a UTF-8 character at its end. */
+static size_t cut_size(const char *text, size_t size)
+{
+    size_t start = size;
+    while (start && size - start < 3 && ((unsigned char)text[start - 1] & 0xC0) == 0x80)
+        start--;
+    unsigned char lead = start ? (unsigned char)text[start - 1] : 0;
+    size_t wanted = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 0;
+    return wanted > size - start + 1 ? start - 1 : size;
+}
+
 pph_status pph_error_set(pph_error *err, pph_status status, const char *format, ...)
 {
     if (err) {
@@ -32,8 +43,10 @@ pph_status pph_error_set(pph_error *err, pph_status status, const char *format, 
         va_start(arguments, format);
         /* Formatted aside, since an argument may be the old message itself. */
         char text[sizeof err->message];
-        vsnprintf(text, sizeof text, format, arguments);
+        int length = vsnprintf(text, sizeof text, format, arguments);
         va_end(arguments);
+        if (length >= (int)sizeof text)
+            text[cut_size(text, sizeof text - 1)] = 0;
         err->status = status;
         memcpy(err->message, text, sizeof text);
     }

@@ -6,8 +6,8 @@
 #include "base/str.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -36,6 +36,48 @@ pph_file_kind pph_file_look(const char *path)
     return S_ISDIR(status.st_mode) ? PPH_FILE_FOLDER : PPH_FILE_OTHER;
 }
 
+/* read() that a signal does not end. */
+static ssize_t read_some(int fd, void *bytes, size_t size)
+{
+    ssize_t got;
+    while ((got = read(fd, bytes, size)) < 0 && errno == EINTR) {
+    }
+    return got;
+}
+
+/* Room for what a regular file still holds, so that it is read at one go. */
+static pph_status reserve_rest(int fd, const struct stat *status, pph_buffer *out, pph_error *err)
+{
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    if (!S_ISREG(status->st_mode) || at < 0 || status->st_size <= at)
+        return PPH_OK;
+    return pph_buffer_reserve(out, (size_t)(status->st_size - at), err);
+}
+
+/* Read to the end. Where the buffer is full to its limit, one byte more decides. */
+static pph_status read_rest(int fd, pph_buffer *out, pph_error *err)
+{
+    for (;;) {
+        uint8_t probe;
+        bool full = out->limit && out->size >= out->limit;
+        if (!full && out->size == out->capacity)
+            PPH_TRY(pph_buffer_reserve(out, 1, err));
+        size_t room = out->capacity - out->size;
+        if (out->limit)
+            room = PPH_MIN(room, out->limit - out->size);
+        ssize_t got = full ? read_some(fd, &probe, 1) : read_some(fd, out->data + out->size, room);
+        if (got < 0) {
+            char reason[128];
+            return PPH_FAIL(err, PPH_IO, "%s", pph_error_system(errno, reason, sizeof reason));
+        }
+        if (got == 0)
+            return PPH_OK;
+        if (full)
+            return pph_buffer_reserve(out, 1, err);
+        out->size += (size_t)got;
+    }
+}
+
 pph_status pph_file_read_fd(int fd, const char *name, pph_buffer *out, pph_error *err)
 {
     struct stat status;
@@ -43,40 +85,10 @@ pph_status pph_file_read_fd(int fd, const char *name, pph_buffer *out, pph_error
         return system_failure(err, name, errno);
     if (S_ISDIR(status.st_mode))
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%s: is a folder, a file is wanted", name);
-    if (S_ISREG(status.st_mode) && status.st_size > 0) {
-        pph_status reserved = pph_buffer_reserve(out, (size_t)status.st_size, err);
-        if (reserved != PPH_OK)
-            return pph_error_prefix(err, reserved, name);
-    }
-    for (;;) {
-        if (out->size == out->capacity) {
-            pph_status reserved = pph_buffer_reserve(out, 1, err);
-            /* At the limit exactly: one more byte decides whether the file fits. */
-            if (reserved == PPH_TOO_LARGE && out->size == out->limit) {
-                char probe;
-                ssize_t more;
-                while ((more = read(fd, &probe, 1)) < 0 && errno == EINTR) {
-                }
-                if (more == 0)
-                    return PPH_OK;
-            }
-            if (reserved != PPH_OK)
-                return pph_error_prefix(err, reserved, name);
-        }
-        size_t room = out->capacity - out->size;
-        if (out->limit && room > out->limit - out->size)
-            room = out->limit - out->size;
-        ssize_t got = room ? read(fd, out->data + out->size, room) : 0;
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return system_failure(err, name, errno);
-        if (got == 0 && room)
-            return PPH_OK;
-        out->size += (size_t)got;
-        if (!room)
-            out->capacity = out->size; /* the limit is reached: probe above */
-    }
+    pph_status done = reserve_rest(fd, &status, out, err);
+    if (done == PPH_OK)
+        done = read_rest(fd, out, err);
+    return done == PPH_OK ? PPH_OK : pph_error_prefix(err, done, name);
 }
 
 pph_status pph_file_read(const char *path, pph_buffer *out, pph_error *err)
@@ -89,7 +101,8 @@ pph_status pph_file_read(const char *path, pph_buffer *out, pph_error *err)
 
 pph_status pph_file_map_open(pph_file_map *out, const char *path, pph_error *err)
 {
-    PPH_AUTO(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Not waiting for the writer of a named pipe, which is refused below. */
+    PPH_AUTO(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return system_failure(err, path, errno);
     struct stat status;
@@ -140,15 +153,34 @@ static pph_status write_all(int fd, const char *path, const uint8_t *bytes, size
     return fsync(fd) == 0 ? PPH_OK : system_failure(err, path, errno);
 }
 
+/* A new file beside `path`, its name into *temporary; the umask has its say. */
+static pph_status open_beside(const char *path, char **temporary, int *fd, pph_error *err)
+{
+    static atomic_uint serial;
+    do {
+        pph_free_at(temporary);
+        *temporary =
+            pph_str_format("%s.%ld-%u.new", path, (long)getpid(), atomic_fetch_add(&serial, 1));
+        if (!*temporary)
+            return PPH_FAIL_MEMORY(err, strlen(path) + 32);
+        *fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (*fd < 0 && errno == EEXIST);
+    if (*fd < 0)
+        return system_failure(err, path, errno);
+    struct stat old;
+    if (stat(path, &old) == 0 && fchmod(*fd, old.st_mode & 0777) != 0) {
+        pph_status status = system_failure(err, path, errno);
+        unlink(*temporary);
+        return status;
+    }
+    return PPH_OK;
+}
+
 pph_status pph_file_write(const char *path, const void *bytes, size_t size, pph_error *err)
 {
-    PPH_AUTO(pph_free_at) char *temporary = pph_str_format("%s.XXXXXX", path);
-    if (!temporary)
-        return PPH_FAIL_MEMORY(err, strlen(path) + 8);
-    PPH_AUTO(close_fd) int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0)
-        return system_failure(err, path, errno);
-    fchmod(fd, 0644);
+    PPH_AUTO(pph_free_at) char *temporary = NULL;
+    PPH_AUTO(close_fd) int fd = -1;
+    PPH_TRY(open_beside(path, &temporary, &fd, err));
     pph_status status = write_all(fd, path, bytes, size, err);
     if (status == PPH_OK && rename(temporary, path) != 0)
         status = system_failure(err, path, errno);
@@ -160,8 +192,8 @@ pph_status pph_file_write(const char *path, const void *bytes, size_t size, pph_
 char *pph_path_join(const char *folder, const char *name)
 {
     size_t length = strlen(folder);
-    bool slash = length && folder[length - 1] == '/';
-    return pph_str_format(slash ? "%s%s" : "%s/%s", folder, name);
+    bool joined = !length || folder[length - 1] == '/';
+    return pph_str_format(joined ? "%s%s" : "%s/%s", folder, name);
 }
 
 const char *pph_path_name(const char *path)

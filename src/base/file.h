@@ -35,14 +35,15 @@ void pph_file_map_close(pph_file_map *map);
  * (they are read anew from the file if touched). Range is rounded inward to whole pages. */
 void pph_file_map_forget(const pph_file_map *map, size_t offset, size_t size);
 
-/* Write atomically: a temporary file beside it, then a rename. */
+/* Write atomically: a temporary file beside it, then a rename. A file that was there keeps its
+ * permissions; a new one gets what the umask leaves of 0666. A link is replaced, not followed. */
 PPH_CHECKED pph_status pph_file_write(const char *path, const void *bytes, size_t size,
                                       pph_error *err);
 
-/* "folder/name" on the heap; NULL when there is no memory. Free with pph_free. */
+/* "folder/name" on the heap ("name" when folder is empty); NULL when there is no memory. Free with pph_free. */
 char *pph_path_join(const char *folder, const char *name);
-/* The part after the last '/', ignoring trailing ones; points into `path`, which it may not
- * terminate: the view says how long it is. */
+/* The part after the last '/', trailing ones ignored in the search but still there: the last part
+ * of "a/b/" is "b/". Points into `path`. */
 const char *pph_path_name(const char *path);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include <inttypes.h>
 #include <jansson.h>
+#include <locale.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -30,13 +31,26 @@ static void set_heap(void)
     json_set_alloc_funcs(allocate, pph_free);
 }
 
+static json_t *load(const char *bytes, size_t size, json_error_t *problem)
+{
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+    json_t *root = json_loadb(bytes, size, flags, problem);
+    /* Real files hold integers that no machine word does: 10^30 for "no limit". */
+    if (!root && json_error_code(problem) == json_error_numeric_overflow)
+        root = json_loadb(bytes, size, flags | JSON_DECODE_INT_AS_REAL, problem);
+    return root;
+}
+
 pph_status pph_json_parse(pph_json **out, const void *bytes, size_t size, const char *name,
                           pph_error *err)
 {
     pthread_once(&once, set_heap);
     json_error_t problem;
+    pph_str text = {size ? bytes : "", size};
+    if (pph_str_starts(text, "\xEF\xBB\xBF"))
+        text = (pph_str){text.data + 3, size - 3};
     starved = false;
-    json_t *root = json_loadb(size ? bytes : "", size, JSON_REJECT_DUPLICATES, &problem);
+    json_t *root = load(text.data, text.size, &problem);
     if (starved) {
         json_decref(root);
         return PPH_FAIL_MEMORY(err, size);
@@ -81,9 +95,16 @@ bool pph_json_is_number(const pph_json *value)
     return json_is_number(value);
 }
 
+/* Past 2^53 a float is not the integer that someone wrote. */
+static bool is_whole(const json_t *value)
+{
+    double real = json_real_value(value);
+    return json_is_real(value) && fabs(real) <= 9007199254740992.0 && real == floor(real);
+}
+
 bool pph_json_is_integer(const pph_json *value)
 {
-    return json_is_integer(value);
+    return json_is_integer(value) || is_whole(value);
 }
 
 bool pph_json_is_bool(const pph_json *value)
@@ -122,7 +143,7 @@ pph_str pph_json_string(const pph_json *value)
 
 int64_t pph_json_integer(const pph_json *value)
 {
-    return json_is_integer(value) ? json_integer_value(value) : 0;
+    return is_whole(value) ? (int64_t)json_real_value(value) : json_integer_value(value);
 }
 
 double pph_json_number(const pph_json *value)
@@ -163,14 +184,9 @@ pph_status pph_json_get_integer(const pph_json *object, const char *key, int64_t
         *out = fallback;
         return PPH_OK;
     }
-    int64_t number;
-    double real = json_number_value(value);
-    if (json_is_integer(value))
-        number = json_integer_value(value);
-    else if (json_is_real(value) && fabs(real) < 9e15 && real == floor(real))
-        number = (int64_t)real;
-    else
+    if (!pph_json_is_integer(value))
         return PPH_FAIL(err, PPH_CORRUPT, "'%s' is not an integer", key);
+    int64_t number = pph_json_integer(value);
     if (number < low || number > high)
         return PPH_FAIL(err, PPH_CORRUPT,
                         "'%s' is %" PRId64 ", allowed are %" PRId64 " to %" PRId64, key, number,
@@ -250,15 +266,27 @@ pph_status pph_json_write_string(pph_buffer *out, pph_str text, pph_error *err)
     return pph_buffer_append(out, "\"", 1, err);
 }
 
+static pthread_once_t locale_once = PTHREAD_ONCE_INIT;
+static locale_t plain_locale;
+
+static void make_locale(void)
+{
+    plain_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+}
+
 pph_status pph_json_write_float(pph_buffer *out, float value, pph_error *err)
 {
     if (!isfinite(value))
         return pph_buffer_append(out, "null", 4, err);
     char text[32];
+    /* An embedding program's locale may write 0,5. */
+    pthread_once(&locale_once, make_locale);
+    locale_t before = uselocale(plain_locale ? plain_locale : LC_GLOBAL_LOCALE);
     for (int digits = 6; digits <= 9; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, (double)value);
         if (strtof(text, NULL) == value)
             break;
     }
+    uselocale(before);
     return pph_buffer_append(out, text, strlen(text), err);
 }

@@ -44,6 +44,10 @@ void pph_log(pph_log_level level, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
+    /* Names and addresses come from outside: none may forge a line or talk to the terminal. */
+    for (unsigned char *c = (unsigned char *)line; *c; c++)
+        if (*c < ' ' || *c == 0x7f)
+            *c = '?';
     pph_log_sink *sink = atomic_load(&sink_function);
     if (sink)
         sink(level, line, atomic_load(&sink_context));

@@ -33,7 +33,8 @@ uint32_t pph_utf8_decode(pph_str text, size_t at, size_t *length);
 /* Encode a code point; returns its 1 to 4 bytes. */
 size_t pph_utf8_encode(uint32_t point, char out[4]);
 
-/* Unicode lower case of VALID UTF-8 as Python's str.lower() has it, point by point, appended. */
+/* Unicode's full lower case of VALID UTF-8, each point by itself, appended: as the Lowercase step of
+ * tokenizer.json has it, which knows no final sigma. */
 PPH_CHECKED pph_status pph_str_lower(pph_str text, pph_buffer *out, pph_error *err);
 /* Normalisation form C, appended. */
 PPH_CHECKED pph_status pph_str_nfc(pph_str text, pph_buffer *out, pph_error *err);

@@ -3,7 +3,7 @@
 #define PPH_CLI_COMMAND_H
 
 #include "cli/options.h"
-#include "paraphym/precision.h"
+#include <paraphym/precision.h>
 
 enum { PPH_EXIT_OK = 0, PPH_EXIT_FAILED = 1, PPH_EXIT_USAGE = 2 };
 

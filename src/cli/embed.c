@@ -89,11 +89,13 @@ int pph_embed_run(int argc, char **argv)
 {
     PPH_AUTO(pph_cli_inputs_deinit) pph_cli_inputs inputs = {0};
     pph_multimodal_options service = pph_multimodal_defaults();
+    long seconds = 30;
     const pph_option own[] = {
         {"text", 0, PPH_OPTION_INPUT, NULL, 0, 0, "T", "a text; '-' reads one text a line"},
         {"raw", 0, PPH_OPTION_FLAG, &service.raw, 0, 0, NULL, "do not scale to unit length"},
         {"truncate", 0, PPH_OPTION_FLAG, &service.truncate, 0, 0, NULL,
          "cut texts that are too long for the model"},
+        {"timeout", 0, PPH_OPTION_INTEGER, &seconds, 1, 3600, "S", "seconds for a download (30)"},
         {0}};
     pph_common common;
     int leave = pph_command_parse(&common, "embed", own, argc, argv, take_input, &inputs);
@@ -101,6 +103,7 @@ int pph_embed_run(int argc, char **argv)
         return leave;
     if (!inputs.count)
         return pph_command_usage("embed", "nothing to embed: give pictures, addresses or texts");
+    service.fetch_timeout_ms = seconds * 1000;
     pph_error error;
     PPH_AUTO(pph_session_close) pph_session session = {0};
     if (pph_session_open(&session, &common, &service, &error) != PPH_OK)

@@ -6,15 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct parser {
+typedef struct option_parser {
     const pph_option *const *options;
     int argc, at;
     char **argv;
     pph_option_take *take;
     void *context;
-} parser;
+} option_parser;
 
-static const pph_option *find(const parser *parser, const char *name, size_t length, char letter)
+static const pph_option *find(const option_parser *parser, const char *name, size_t length,
+                              char letter)
 {
     for (const pph_option *const *table = parser->options; *table; table++)
         for (const pph_option *option = *table; option->name; option++)
@@ -37,7 +38,7 @@ static pph_status set_integer(const pph_option *option, const char *value, pph_e
     return PPH_OK;
 }
 
-static pph_status set(const parser *parser, const pph_option *option, const char *value,
+static pph_status set(const option_parser *parser, const pph_option *option, const char *value,
                       pph_error *err)
 {
     switch (option->kind) {
@@ -56,7 +57,7 @@ static pph_status set(const parser *parser, const pph_option *option, const char
 }
 
 /* argv[at] is an option; `attached` is the value written in the same word, or NULL. */
-static pph_status apply(parser *parser, const pph_option *option, const char *word,
+static pph_status apply(option_parser *parser, const pph_option *option, const char *word,
                         const char *attached, pph_error *err)
 {
     if (!option)
@@ -74,7 +75,7 @@ static pph_status apply(parser *parser, const pph_option *option, const char *wo
     return set(parser, option, attached, err);
 }
 
-static pph_status parse_word(parser *parser, const char *word, pph_error *err)
+static pph_status parse_word(option_parser *parser, const char *word, pph_error *err)
 {
     if (word[1] == '-') {
         const char *name = word + 2, *equals = strchr(name, '=');
@@ -89,7 +90,7 @@ static pph_status parse_word(parser *parser, const char *word, pph_error *err)
 pph_status pph_options_parse(const pph_option *const *options, int argc, char **argv,
                              pph_option_take *take, void *context, pph_error *err)
 {
-    parser parser = {
+    option_parser parser = {
         .options = options, .argc = argc, .argv = argv, .take = take, .context = context};
     bool only_operands = false;
     for (parser.at = 1; parser.at < argc; parser.at++) {

@@ -2,7 +2,6 @@
 #include "cli/session.h"
 
 #include "base/mem.h"
-#include <paraphym/runtime.h>
 
 pph_status pph_session_open(pph_session *out, const pph_common *common,
                             const pph_multimodal_options *options, pph_error *err)

@@ -4,6 +4,7 @@
 
 #include "cli/command.h"
 #include <paraphym/multimodal.h>
+#include <paraphym/runtime.h>
 
 typedef struct pph_session {
     char *folder;

@@ -13,20 +13,20 @@ static pph_status take_input(void *context, const char *option, const char *valu
                   : pph_cli_inputs_add(context, value, err);
 }
 
-typedef struct side {
+typedef struct input_list {
     const pph_cli_input **items;
     pph_input *views;
     size_t count;
-} side;
+} input_list;
 
-static void side_deinit(side *side)
+static void side_deinit(input_list *side)
 {
     pph_free(side->items);
     pph_free(side->views);
 }
 
 /* The inputs of a kind, or all of them. */
-static pph_status pick(const pph_cli_inputs *inputs, bool all, bool texts, side *out,
+static pph_status pick(const pph_cli_inputs *inputs, bool all, bool texts, input_list *out,
                        pph_error *err)
 {
     out->items = pph_alloc_array(inputs->count, sizeof *out->items);
@@ -57,33 +57,51 @@ static pph_status print_json(const char *a, const char *b, float cosine, pph_err
     return PPH_OK;
 }
 
-/* Rows of cosines under numbered columns, the best of each row marked, then what the numbers mean. */
-static void print_table(const side *rows, const side *columns, const pph_similarities *value)
+/* The column of the highest cosine; a NaN is never it unless all are. */
+static size_t best_of(const float *line, size_t count)
 {
-    const char *word = columns->items[0]->kind == PPH_INPUT_TEXT ? "text" : "picture";
+    size_t best = 0;
+    for (size_t c = 1; c < count; c++)
+        if (line[c] > line[best] || line[best] != line[best])
+            best = c;
+    return best;
+}
+
+/* Rows of cosines under numbered columns, the best of each row marked, then what the numbers mean
+ * and, for texts against pictures, which picture each text means. */
+static void print_table(const input_list *rows, const input_list *columns,
+                        const pph_similarities *value)
+{
+    size_t count = columns->count;
+    bool mixed = rows != columns;
     printf("%-48s", "");
-    for (size_t c = 0; c < columns->count; c++)
+    for (size_t c = 0; c < count; c++)
         printf(" %6zu ", c + 1);
     printf("\n");
     for (size_t r = 0; r < rows->count; r++) {
-        const float *line = value->cosines + r * columns->count;
-        size_t best = 0;
-        for (size_t c = 1; c < columns->count; c++)
-            if (line[c] > line[best] || line[best] != line[best])
-                best = c;
+        const float *line = value->cosines + r * count;
+        size_t best = best_of(line, count);
         printf("%-48.48s", rows->items[r]->name);
-        for (size_t c = 0; c < columns->count; c++)
+        for (size_t c = 0; c < count; c++)
             if (line[c] == line[c])
-                printf(" %6.3f%c", (double)line[c], c == best ? '*' : ' ');
+                printf(" %6.3f%c", (double)line[c], mixed && c == best ? '*' : ' ');
             else
                 printf(" %6s ", "-");
         printf("\n");
     }
-    for (size_t c = 0; c < columns->count; c++)
-        printf("%s %zu: %s\n", word, c + 1, columns->items[c]->name);
+    printf("\n");
+    for (size_t c = 0; c < count; c++)
+        printf("%3zu  %s\n", c + 1, columns->items[c]->name);
+    if (mixed)
+        printf("\n");
+    for (size_t r = 0; mixed && r < rows->count; r++) {
+        size_t best = best_of(value->cosines + r * count, count);
+        if (value->row_errors[r].status == PPH_OK)
+            printf("\"%s\"\n     means %s\n", rows->items[r]->name, columns->items[best]->name);
+    }
 }
 
-static int print_all(const pph_common *common, const side *rows, const side *columns,
+static int print_all(const pph_common *common, const input_list *rows, const input_list *columns,
                      const pph_similarities *value)
 {
     int status = PPH_EXIT_OK;
@@ -129,16 +147,16 @@ static int run_pair(const pph_common *common, pph_session *session, const pph_cl
 /* Texts against pictures; where there is only one kind, all against all. */
 static int run_table(const pph_common *common, pph_session *session, const pph_cli_inputs *inputs)
 {
-    PPH_AUTO(side_deinit) side texts = {0};
-    PPH_AUTO(side_deinit) side pictures = {0};
-    PPH_AUTO(side_deinit) side all = {0};
+    PPH_AUTO(side_deinit) input_list texts = {0};
+    PPH_AUTO(side_deinit) input_list pictures = {0};
+    PPH_AUTO(side_deinit) input_list all = {0};
     pph_error error;
     if (pick(inputs, false, true, &texts, &error) != PPH_OK ||
         pick(inputs, false, false, &pictures, &error) != PPH_OK ||
         pick(inputs, true, false, &all, &error) != PPH_OK)
         return pph_command_failed(&error);
     bool mixed = texts.count && pictures.count;
-    const side *rows = mixed ? &texts : &all, *columns = mixed ? &pictures : &all;
+    const input_list *rows = mixed ? &texts : &all, *columns = mixed ? &pictures : &all;
     PPH_AUTO(pph_future_free)
     pph_future *future = pph_multimodal_batch_similarity(
         session->multimodal, rows->views, rows->count, columns->views, columns->count);

@@ -36,10 +36,10 @@ void pph_timer_cancel(pph_timer *timer);
 void pph_timer_free(pph_timer **timer);
 
 #ifdef PPH_FAULTS
-/* Test builds. The next start of the loop fails (with this status at this step); and, for tests that
- * need a fresh one, forget a loop that was shut down or failed so that the next need starts it anew
- * (nothing may be using it). */
-void pph_loop_fail_start(bool fail);
+/* Test builds. The next start of the loop fails: 1 (true) at the loop, 2 at its wake-up, 3 at its
+ * thread; 0 (false) takes that back. And, for tests that need a fresh one, forget a loop that was
+ * shut down or failed, so that the next need starts it anew (nothing may be using it). */
+void pph_loop_fail_start(int step);
 void pph_loop_reset(void);
 #endif
 

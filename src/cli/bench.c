@@ -1,0 +1,161 @@
+/* paraphym bench: how fast a model runs here, on input that is ready in memory. Medians of whole
+ * batches; nothing is read, decoded or fetched while the clock runs. */
+#include "cli/command.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/thread.h"
+#include "compute/team.h"
+#include "model/clip.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct bench_work {
+    pph_team *team;
+    pph_clip *clip;
+    const pph_clip_info *info;
+    long batch, runs;
+    bool text;
+    float *pixels;
+    int32_t *ids;
+    size_t *lengths;
+    float *out;
+    double *seconds;
+} bench_work;
+
+static void bench_deinit(bench_work *bench)
+{
+    pph_clip_close(&bench->clip);
+    pph_team_free(&bench->team);
+    pph_free(bench->pixels);
+    pph_free(bench->ids);
+    pph_free(bench->lengths);
+    pph_free(bench->out);
+    pph_free(bench->seconds);
+}
+
+/* Noise from a fixed seed; what it is does not change how long it takes. */
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 8;
+}
+
+static pph_status make_input(bench_work *bench, pph_error *err)
+{
+    uint32_t seed = 1;
+    size_t batch = (size_t)bench->batch, side = bench->info->image_side;
+    size_t per = bench->text ? bench->info->context : 3 * side * side;
+    bench->out = pph_alloc_array(batch, bench->info->dimensions * sizeof(float));
+    bench->seconds = pph_alloc_array((size_t)bench->runs, sizeof(double));
+    bench->lengths = pph_alloc_array(batch, sizeof(size_t));
+    if (bench->text)
+        bench->ids = pph_alloc_array(batch, per * sizeof(int32_t));
+    else
+        bench->pixels = pph_alloc_array(batch, per * sizeof(float));
+    if (!bench->out || !bench->seconds || !bench->lengths || (!bench->ids && !bench->pixels))
+        return PPH_FAIL_MEMORY(err, batch * per * sizeof(float));
+    for (size_t i = 0; i < batch; i++)
+        bench->lengths[i] = per;
+    for (size_t i = 0; i < batch * per; i++) {
+        uint32_t noise = next_random(&seed);
+        if (bench->text) /* the highest id ends a text: only at its end, so that all of it counts */
+            bench->ids[i] = i % per == per - 1 ? (int32_t)bench->info->vocabulary - 1
+                                               : (int32_t)(noise % (bench->info->vocabulary - 1));
+        else
+            bench->pixels[i] = (float)(noise & 0xFFFF) / 16384.0f - 2.0f;
+    }
+    return PPH_OK;
+}
+
+static pph_status run_once(bench_work *bench, pph_error *err)
+{
+    if (bench->text)
+        return pph_clip_embed_tokens(bench->clip, (size_t)bench->batch, bench->ids, bench->lengths,
+                                     bench->out, err);
+    return pph_clip_embed_pixels(bench->clip, (size_t)bench->batch, bench->pixels, bench->out, err);
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static pph_status measure(bench_work *bench, pph_error *err)
+{
+    for (int warm = 0; warm < 2; warm++)
+        PPH_TRY(run_once(bench, err));
+    for (long i = 0; i < bench->runs; i++) {
+        pph_nanos begin = pph_clock_now();
+        PPH_TRY(run_once(bench, err));
+        bench->seconds[i] = (double)(pph_clock_now() - begin) / 1e9;
+    }
+    qsort(bench->seconds, (size_t)bench->runs, sizeof(double), compare);
+    return PPH_OK;
+}
+
+static pph_status open_bench(bench_work *bench, const pph_common *common, pph_error *err)
+{
+    PPH_AUTO(pph_free_at) char *folder = NULL;
+    PPH_TRY(pph_command_model(common, &folder, err));
+    PPH_TRY(pph_team_new(&bench->team, (int)common->threads, err));
+    const pph_clip_options options = {.team = bench->team,
+                                      .precision = common->precision,
+                                      .towers = bench->text ? PPH_CLIP_TEXT : PPH_CLIP_VISION};
+    PPH_TRY(pph_clip_open(&bench->clip, folder, &options, err));
+    bench->info = pph_clip_describe(bench->clip);
+    return make_input(bench, err);
+}
+
+static void print_result(const bench_work *bench, const pph_common *common)
+{
+    double median = bench->seconds[bench->runs / 2];
+    double rate = (double)bench->batch / median;
+    const char *what = bench->text ? "texts" : "images";
+    const char *precision = pph_precision_name(bench->info->precision);
+    int threads = pph_team_threads(bench->team);
+    if (common->json)
+        printf("{\"%s_per_second\":%.2f,\"batch\":%ld,\"seconds_median\":%.6f,"
+               "\"seconds_min\":%.6f,\"runs\":%ld,\"precision\":\"%s\",\"threads\":%d}\n",
+               what, rate, bench->batch, median, bench->seconds[0], bench->runs, precision,
+               threads);
+    else
+        printf("%.1f %s a second: %ld at once in %.2f ms (median of %ld runs, best %.2f ms), %s, "
+               "%d thread%s\n",
+               rate, what, bench->batch, median * 1e3, bench->runs, bench->seconds[0] * 1e3,
+               precision, threads, threads == 1 ? "" : "s");
+}
+
+static pph_status take_word(void *context, const char *option, const char *value, pph_error *err)
+{
+    const char **what = context;
+    (void)option;
+    if (*what)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "'%s' is one word too many", value);
+    *what = value;
+    return PPH_OK;
+}
+
+int pph_bench_run(int argc, char **argv)
+{
+    PPH_AUTO(bench_deinit) bench_work bench = {.batch = 8, .runs = 15};
+    const char *what = NULL;
+    const pph_option own[] = {
+        {"batch", 0, PPH_OPTION_INTEGER, &bench.batch, 1, 1024, "N", "inputs at once (8)"},
+        {"runs", 0, PPH_OPTION_INTEGER, &bench.runs, 1, 10000, "N", "timed runs (15)"},
+        {"text", 0, PPH_OPTION_FLAG, &bench.text, 0, 0, NULL, "texts instead of pictures"},
+        {0}};
+    pph_common common;
+    int leave = pph_command_parse(&common, "bench", own, argc, argv, take_word, &what);
+    if (leave >= 0)
+        return leave;
+    if (!what || strcmp(what, "embed") != 0)
+        return pph_command_usage("bench", "say what to measure: bench embed");
+    pph_error error;
+    if (open_bench(&bench, &common, &error) != PPH_OK || measure(&bench, &error) != PPH_OK)
+        return pph_command_failed(&error);
+    print_result(&bench, &common);
+    return pph_command_finish(PPH_EXIT_OK);
+}

@@ -1,0 +1,278 @@
+/* libcurl's multi interface on the shared loop.
+ *
+ *   loop: a socket is ready, or the time is up        libcurl: watch this socket, wake me then
+ *        on_ready, on_time  ──> curl_multi_socket_action ──>  on_socket, on_timer
+ *                                        │
+ *                               collect: done(job)
+ *
+ * Owns the multi handle, its timer and a poll handle a socket. libcurl is never entered from one of
+ * its own callbacks; owners are called from collect only. Names are looked up by libcurl's resolver
+ * threads, which a cancelled transfer leaves behind without waiting for them. */
+#include "runtime/fetch_multi.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "runtime/loop_uv.h"
+#include <stdint.h>
+
+enum {
+    idle_connections = 16, /* kept open for the next transfer to the same host */
+    most_connections = 128,
+    most_per_host = 32, /* beyond these a transfer waits its turn, while its own clock runs */
+};
+
+typedef struct watch watch;
+
+typedef struct multi {
+    CURLM *handle;
+    uv_loop_t *loop;
+    uv_timer_t timer;
+    pph_loop_stopper stopper;
+    pph_fetch_job *jobs;
+    watch *watches;
+    bool starving; /* a job is starved */
+} multi;
+
+/* A socket of libcurl's. */
+struct watch {
+    uv_poll_t poll;
+    curl_socket_t socket;
+    multi *owner;
+    watch *previous, *next;
+};
+
+/* Part of the shared runtime: touched by the loop's thread alone, NULL while there is no loop. */
+static multi *shared;
+
+static void collect(multi *m);
+
+static void drive(multi *m, curl_socket_t socket, int events)
+{
+    int running;
+    CURLMcode code = curl_multi_socket_action(m->handle, socket, events, &running);
+    /* Whose transfer suffers from it ends by its own deadline at the latest. */
+    if (code != CURLM_OK)
+        pph_log(PPH_LOG_WARN, "the HTTP client: %s", curl_multi_strerror(code));
+    collect(m);
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+    watch *w = poll->data;
+    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
+    flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
+    drive(w->owner, w->socket, flags);
+}
+
+static void on_time(uv_timer_t *timer)
+{
+    drive(timer->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_timer(CURLM *handle, long timeout_ms, void *context)
+{
+    multi *m = context;
+    (void)handle;
+    if (timeout_ms < 0)
+        uv_timer_stop(&m->timer);
+    else
+        uv_timer_start(&m->timer, on_time, (uint64_t)timeout_ms, 0);
+    return 0;
+}
+
+static void free_watch(uv_handle_t *handle)
+{
+    pph_free(handle->data);
+}
+
+/* libcurl closes the socket after this; libuv has forgotten it by then. */
+static void unwatch(watch *w)
+{
+    if (w->previous)
+        w->previous->next = w->next;
+    else
+        w->owner->watches = w->next;
+    if (w->next)
+        w->next->previous = w->previous;
+    uv_poll_stop(&w->poll);
+    uv_close((uv_handle_t *)&w->poll, free_watch);
+}
+
+static watch *new_watch(multi *m, curl_socket_t socket)
+{
+    watch *w = pph_alloc(sizeof *w);
+    if (!w)
+        return NULL;
+    w->owner = m;
+    w->socket = socket;
+    if (uv_poll_init_socket(m->loop, &w->poll, socket)) {
+        pph_free(w);
+        return NULL;
+    }
+    w->poll.data = w;
+    w->next = m->watches;
+    if (w->next)
+        w->next->previous = w;
+    m->watches = w;
+    return w;
+}
+
+/* An error given back to libcurl would end every transfer of the process. So the one that has no
+ * memory for its socket is marked instead, and ended by the collect that follows every drive. */
+static void starve(multi *m, CURL *easy)
+{
+    char *tag = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &tag);
+    pph_fetch_job *job = (pph_fetch_job *)(void *)tag;
+    if (job) {
+        job->starved = true;
+        m->starving = true;
+    }
+}
+
+static int on_socket(CURL *easy, curl_socket_t socket, int what, void *context, void *assigned)
+{
+    multi *m = context;
+    watch *w = assigned;
+    if (what == CURL_POLL_REMOVE) {
+        if (w) {
+            curl_multi_assign(m->handle, socket, NULL);
+            unwatch(w);
+        }
+        return 0;
+    }
+    if (!w) {
+        w = new_watch(m, socket);
+        if (w && curl_multi_assign(m->handle, socket, w) != CURLM_OK) {
+            unwatch(w);
+            w = NULL;
+        }
+    }
+    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    if (!w || uv_poll_start(&w->poll, events, on_ready))
+        starve(m, easy);
+    return 0;
+}
+
+static void finish(multi *m, pph_fetch_job *job, CURLcode code)
+{
+    curl_multi_remove_handle(m->handle, job->easy);
+    job->running = false;
+    job->starved = false;
+    job->done(job, code);
+}
+
+static void collect(multi *m)
+{
+    int left;
+    for (CURLMsg *message; (message = curl_multi_info_read(m->handle, &left));) {
+        char *tag = NULL;
+        CURLcode code = message->data.result;
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &tag);
+        finish(m, (pph_fetch_job *)(void *)tag, code);
+    }
+    while (m->starving) {
+        pph_fetch_job *job = m->jobs;
+        while (job && !(job->starved && job->running))
+            job = job->next;
+        if (job)
+            finish(m, job, CURLE_OUT_OF_MEMORY);
+        else
+            m->starving = false;
+    }
+}
+
+static void free_multi(uv_handle_t *timer)
+{
+    pph_free(timer->data);
+}
+
+static void on_stop(void *context)
+{
+    multi *m = context;
+    while (m->jobs)
+        m->jobs->stop(m->jobs);
+    curl_multi_cleanup(m->handle);
+    while (m->watches)
+        unwatch(m->watches);
+    shared = NULL;
+    uv_close((uv_handle_t *)&m->timer, free_multi);
+}
+
+static pph_status open_multi(pph_runtime *runtime, pph_error *err)
+{
+    PPH_AUTO(pph_free_at) multi *m = pph_alloc(sizeof *m);
+    CURLM *handle = m ? curl_multi_init() : NULL;
+    if (!handle)
+        return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for the HTTP client");
+    CURLMcode code = curl_multi_setopt(handle, CURLMOPT_SOCKETFUNCTION, on_socket);
+    code = code ? code : curl_multi_setopt(handle, CURLMOPT_SOCKETDATA, m);
+    code = code ? code : curl_multi_setopt(handle, CURLMOPT_TIMERFUNCTION, on_timer);
+    code = code ? code : curl_multi_setopt(handle, CURLMOPT_TIMERDATA, m);
+    code = code ? code : curl_multi_setopt(handle, CURLMOPT_MAXCONNECTS, (long)idle_connections);
+    code = code ? code
+                : curl_multi_setopt(handle, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)most_connections);
+    code = code ? code
+                : curl_multi_setopt(handle, CURLMOPT_MAX_HOST_CONNECTIONS, (long)most_per_host);
+    if (code) {
+        curl_multi_cleanup(handle);
+        return PPH_FAIL(err, PPH_INTERNAL, "the HTTP client: %s", curl_multi_strerror(code));
+    }
+    m->handle = handle;
+    m->loop = pph_loop_uv(runtime);
+    uv_timer_init(m->loop, &m->timer);
+    m->timer.data = m;
+    m->stopper = (pph_loop_stopper){.run = on_stop, .context = m};
+    pph_loop_on_stop(runtime, &m->stopper);
+    shared = PPH_TAKE(m);
+    return PPH_OK;
+}
+
+pph_status pph_fetch_multi_enter(pph_fetch_job *job, pph_runtime *runtime, pph_error *err)
+{
+    if (!shared)
+        PPH_TRY(open_multi(runtime, err));
+    job->previous = NULL;
+    job->next = shared->jobs;
+    if (job->next)
+        job->next->previous = job;
+    shared->jobs = job;
+    job->entered = true;
+    return PPH_OK;
+}
+
+pph_status pph_fetch_multi_start(pph_fetch_job *job, pph_error *err)
+{
+    CURLMcode code = curl_multi_add_handle(shared->handle, job->easy);
+    if (code == CURLM_OUT_OF_MEMORY)
+        return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for a transfer");
+    if (code != CURLM_OK)
+        return PPH_FAIL(err, PPH_INTERNAL, "the HTTP client: %s", curl_multi_strerror(code));
+    job->running = true;
+    return PPH_OK;
+}
+
+void pph_fetch_multi_cancel(pph_fetch_job *job)
+{
+    if (job->running)
+        curl_multi_remove_handle(shared->handle, job->easy);
+    job->running = false;
+    job->starved = false;
+}
+
+void pph_fetch_multi_leave(pph_fetch_job *job)
+{
+    if (!job->entered)
+        return;
+    pph_fetch_multi_cancel(job);
+    if (job->previous)
+        job->previous->next = job->next;
+    else
+        shared->jobs = job->next;
+    if (job->next)
+        job->next->previous = job->previous;
+    job->entered = false;
+}

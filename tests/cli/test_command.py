@@ -1,0 +1,393 @@
+"""The paraphym command from outside: what it prints, and that bad input ends in a sentence and exit
+status 1, never in a crash, with everything else still answered.
+
+    test_command.py PARAPHYM SOURCE_ROOT
+"""
+
+import base64
+import http.server
+import json
+import math
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import zlib
+
+COMMAND, ROOT = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+MODEL = ROOT / "models" / "tiny"
+EXAMPLES = MODEL / "examples"
+sys.path.insert(0, str(ROOT / "tests" / "tools"))
+import tap  # noqa: E402
+
+
+def paraphym(*arguments, stdin=b"", model=MODEL, timeout=120):
+    environment = {k: v for k, v in os.environ.items()
+                   if k != "PARAPHYM_MODEL" and not k.lower().endswith("_proxy")}
+    if model:
+        environment["PARAPHYM_MODEL"] = str(model)
+    done = subprocess.run([str(COMMAND), *map(str, arguments)], input=stdin, capture_output=True,
+                          env=environment, timeout=timeout)
+    assert done.returncode in (0, 1, 2), f"{arguments}: {done.returncode} {done.stderr.decode()}"
+    return done
+
+
+def lines(done):
+    return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+
+def fails(*arguments, says, status=1, **options):
+    """The command ends with this status and one sentence that holds all of these words."""
+    done = paraphym(*arguments, **options)
+    said = done.stderr.decode()
+    assert done.returncode == status, f"{arguments}: status {done.returncode}: {said}"
+    assert said.startswith("paraphym: "), said
+    for word in says if isinstance(says, (list, tuple)) else [says]:
+        assert word in said, f"{word!r} is not in {said!r}"
+    return done
+
+
+def png(width, height, pixels=b"", claim=None):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", *(claim or (width, height)), 8, 2, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(pixels)) +
+            chunk(b"IEND", b""))
+
+
+def plain_png(width=20, height=10):
+    return png(width, height, (b"\0" + b"\xff\0\0" * width) * height)
+
+
+class Folder:
+    """A temporary folder; also a copy of the model to damage."""
+
+    def __enter__(self):
+        self.path = pathlib.Path(tempfile.mkdtemp())
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.path)
+
+    def file(self, name, content):
+        (self.path / name).write_bytes(content)
+        return self.path / name
+
+    def model(self):
+        copy = self.path / "model"
+        copy.mkdir()
+        for item in MODEL.iterdir():
+            if item.suffix in (".json", ".safetensors", ".txt"):
+                shutil.copy(item, copy)
+        return copy
+
+
+def damage(folder, change):
+    """Rewrite the header of a model's safetensors: change(header) may edit it or give raw bytes."""
+    path = folder / "model.safetensors"
+    content = path.read_bytes()
+    size = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:8 + size])
+    text = change(header)
+    if text is None:
+        text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + size:])
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/picture":
+            body = (EXAMPLES / "red-circle.png").read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        elif self.path == "/once":
+            self.send_response(302)
+            self.send_header("Location", "/picture")
+            self.end_headers()
+        elif self.path == "/loop":
+            self.send_response(302)
+            self.send_header("Location", "/loop")
+            self.end_headers()
+        elif self.path == "/text":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"this is no picture")
+        elif self.path == "/big":
+            self.send_response(200)
+            self.send_header("Content-Length", str(10**12))
+            self.end_headers()
+        elif self.path == "/stall":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"x")
+            self.wfile.flush()
+            self.server.released.wait(60)
+        else:
+            self.send_response(404)
+            self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class Site:
+    def __enter__(self):
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+        self.server.released = threading.Event()
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __exit__(self, *_):
+        self.server.released.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def pictures():
+    return sorted(p for p in EXAMPLES.iterdir() if p.suffix != ".txt")
+
+
+def test_embed_prints_a_line_per_input():
+    done = paraphym("embed", EXAMPLES / "red-circle.png", "--text", "a red circle")
+    assert done.returncode == 0 and done.stderr == b"", done.stderr
+    picture, text = lines(done)
+    assert picture["kind"] == "image" and text["kind"] == "text"
+    assert picture["input"].endswith("red-circle.png") and text["input"] == "a red circle"
+    for line in picture, text:
+        assert line["dimensions"] == len(line["embedding"]) > 0
+        assert abs(math.sqrt(sum(x * x for x in line["embedding"])) - 1) < 1e-5
+
+
+def test_embed_raw_is_not_scaled():
+    scaled, = lines(paraphym("embed", "--text", "a red circle"))
+    raw, = lines(paraphym("embed", "--raw", "--text", "a red circle"))
+    norm = math.sqrt(sum(x * x for x in raw["embedding"]))
+    assert abs(norm - 1) > 1e-3
+    for a, b in zip(scaled["embedding"], raw["embedding"]):
+        assert abs(a - b / norm) < 1e-5
+
+
+def test_the_built_in_model_is_announced():
+    done = paraphym("embed", "--text", "a red circle", model=None)
+    assert done.returncode == 0 and b"built-in" in done.stderr
+
+
+def test_one_bad_input_fails_alone():
+    good = pictures()
+    done = fails("embed", *good[:3], "/no/such/picture.png", *good[3:], says="/no/such/picture.png")
+    assert [line["input"] for line in lines(done)] == [str(p) for p in good]
+
+
+def test_standard_input():
+    picture = EXAMPLES / "red-circle.png"
+    piped, = lines(paraphym("embed", "-", stdin=picture.read_bytes()))
+    named, = lines(paraphym("embed", picture))
+    assert piped["embedding"] == named["embedding"] and piped["kind"] == "image"
+    texts = lines(paraphym("embed", "--text", "-", stdin=b"a red circle\na blue star\n"))
+    assert [t["input"] for t in texts] == ["a red circle", "a blue star"]
+
+
+def test_similarity_is_the_cosine():
+    picture = EXAMPLES / "red-circle.png"
+    a, b = lines(paraphym("embed", picture, "--text", "a red circle"))
+    dot = sum(x * y for x, y in zip(a["embedding"], b["embedding"]))
+    said = float(paraphym("similarity", picture, "--text", "a red circle").stdout)
+    assert abs(said - dot) < 1e-5
+    pair, = lines(paraphym("similarity", "--json", picture, picture))
+    assert abs(pair["similarity"] - 1) < 1e-5
+
+
+def test_sentences_mean_their_pictures():
+    done = paraphym("similarity", "--text", "a red circle", "--text", "two stars",
+                    EXAMPLES / "red-circle.png", EXAMPLES / "two-stars.webp")
+    assert done.returncode == 0
+    assert b"red-circle.png" in done.stdout and b"*" in done.stdout
+
+
+def test_tokenize():
+    first, second = lines(paraphym("tokenize", "--json", "a red circle", "A  Red Circle"))
+    assert first["ids"] == second["ids"] and first["text"] == "a red circle"
+    assert len(first["ids"]) == len(first["tokens"])
+    bare, = lines(paraphym("tokenize", "--json", "--no-special", "a red circle"))
+    assert first["ids"][1:-1] == bare["ids"]
+    alone, = lines(paraphym("tokenize", "-m", MODEL / "tokenizer.json", "--json", "a red circle"))
+    assert alone["ids"] == first["ids"]
+
+
+def test_inspect():
+    said = json.loads(paraphym("inspect", "--json", MODEL).stdout)
+    assert said["architecture"] == "clip" and said["dimensions"] > 0
+    assert b"clip" in paraphym("inspect", MODEL).stdout
+    fails("inspect", "/no/such/model", says="/no/such/model")
+
+
+def test_bench_prints_json():
+    said, = lines(paraphym("bench", "embed", "--batch", "2", "--json"))
+    assert said["images_per_second"] > 0
+    said, = lines(paraphym("bench", "embed", "--batch", "2", "--text", "--json"))
+    assert said["texts_per_second"] > 0
+
+
+def test_wrong_usage_is_status_2():
+    fails("embed", says="nothing to embed", status=2)
+    fails("embed", "--colour", says="--colour", status=2)
+    fails("embed", "--text", says="needs a value", status=2)
+    fails("embed", "--threads", "many", "--text", "x", says="--threads", status=2)
+    fails("embed", "--precision", "f8", "--text", "x", says="f8", status=2)
+    fails("similarity", "--text", "one", says="two inputs", status=2)
+    fails("paint", says="paint", status=2)
+    assert paraphym().returncode == 2
+
+
+def test_truncated_pictures():
+    with Folder() as folder:
+        for picture in pictures():
+            content = picture.read_bytes()
+            for size in (3, 20, len(content) // 2, len(content) - 40):
+                cut = folder.file("cut" + picture.suffix, content[:size])
+                fails("embed", cut, says=str(cut))
+
+
+def test_lying_pictures():
+    with Folder() as folder:
+        bomb = png(1, 1, b"", claim=(60000, 60000))
+        assert len(bomb) < 100
+        fails("embed", folder.file("bomb.png", bomb), says=["bomb.png", "60000"])
+        lie = png(4, 4, b"\0" * 13, claim=(1000, 1000))
+        fails("embed", folder.file("lie.png", lie), says="lie.png")
+        fails("embed", folder.file("empty.png", b""), says="empty")
+        fails("embed", folder.file("text.jpg", b"not a picture"), says="text.jpg")
+        fails("embed", folder.path, says="folder")
+        good = folder.file("good.png", plain_png())
+        assert paraphym("embed", good).returncode == 0
+
+
+def test_addresses():
+    with Site() as site:
+        named, = lines(paraphym("embed", EXAMPLES / "red-circle.png"))
+        for path in "/picture", "/once":
+            fetched, = lines(paraphym("embed", site + path))
+            assert fetched["embedding"] == named["embedding"] and fetched["kind"] == "image"
+        fails("embed", site + "/nothing", says=[site + "/nothing", "404"])
+        fails("embed", site + "/loop", says="redirect")
+        fails("embed", site + "/text", says=site + "/text")
+        fails("embed", site + "/big", says="67108864")
+        fails("embed", "--timeout", "1", site + "/stall", says=site + "/stall")
+        done = fails("embed", site + "/nothing", site + "/picture", says="404")
+        assert len(lines(done)) == 1
+    fails("embed", site + "/picture", says=site)
+
+
+def test_data_addresses():
+    content = (EXAMPLES / "red-circle.png").read_bytes()
+    address = "data:image/png;base64," + base64.b64encode(content).decode()
+    inline, = lines(paraphym("embed", address))
+    named, = lines(paraphym("embed", EXAMPLES / "red-circle.png"))
+    assert inline["embedding"] == named["embedding"]
+    fails("embed", "data:image/png;base64,@@@", says="base64")
+    fails("embed", "data:image/png;base64", says="data:")
+    fails("embed", "data:image/png;base64,", says="empty")
+
+
+def test_texts():
+    fails("embed", "--text", "", says="empty")
+    fails("embed", "--text", "-", stdin=b"ok\n\xff\xfe\n", says="UTF-8")
+    long = "red circle " * 200
+    fails("embed", "--text", long, says="truncate")
+    assert paraphym("embed", "--truncate", "--text", long).returncode == 0
+
+
+def test_damaged_weights():
+    name = "visual_projection.weight"
+
+    def refused(change, says):
+        with Folder() as folder:
+            model = folder.model()
+            damage(model, change)
+            fails("embed", EXAMPLES / "red-circle.png", model=model, says=says)
+
+    def overlap(header):
+        header[name]["data_offsets"] = header["text_projection.weight"]["data_offsets"]
+
+    def beyond(header):
+        begin = 10**12
+        size = header[name]["data_offsets"][1] - header[name]["data_offsets"][0]
+        header[name]["data_offsets"] = [begin, begin + size]
+
+    def negative(header):
+        header[name]["shape"] = [-1, 4]
+
+    def wrong_type(header):
+        header[name]["dtype"] = "I16"
+
+    def wrong_shape(header):
+        header[name]["shape"] = header[name]["shape"][::-1] + [1]
+
+    def missing(header):
+        header["other.weight"] = header.pop(name)
+
+    refused(overlap, "model.safetensors")
+    refused(beyond, "model.safetensors")
+    refused(negative, "model.safetensors")
+    refused(wrong_type, [name])
+    refused(wrong_shape, [name])
+    refused(missing, [name])
+    refused(lambda header: b"{\"a\":", "model.safetensors")
+    with Folder() as folder:
+        model = folder.model()
+        weights = model / "model.safetensors"
+        content = weights.read_bytes()
+        for bad in b"", content[:7], struct.pack("<Q", 2**40) + content[8:], content[:-100]:
+            weights.write_bytes(bad)
+            fails("embed", "--text", "a red circle", model=model, says="model.safetensors")
+        weights.unlink()
+        fails("embed", "--text", "a red circle", model=model, says="model")
+
+
+def test_damaged_configuration():
+    with Folder() as folder:
+        model = folder.model()
+        for bad in b"", b"{", b"[]", b"{\"model_type\":\"clip\",\"projection_dim\":-1}", b"\xff\xfe":
+            (model / "config.json").write_bytes(bad)
+            fails("embed", "--text", "a red circle", model=model, says="config.json")
+        (model / "config.json").unlink()
+        fails("embed", "--text", "a red circle", model=model, says="config.json")
+
+
+def test_a_folder_that_lacks_the_tokenizer_still_sees():
+    with Folder() as folder:
+        model = folder.model()
+        for name in "tokenizer.json", "vocab.json", "merges.txt":
+            (model / name).unlink(missing_ok=True)
+        done = fails("embed", EXAMPLES / "red-circle.png", "--text", "a red circle", model=model,
+                     says="tokenizer")
+        line, = lines(done)
+        assert line["kind"] == "image"
+
+
+def test_precisions_agree():
+    def vector(precision):
+        line, = lines(paraphym("embed", "--precision", precision, EXAMPLES / "red-circle.png"))
+        return line["embedding"]
+
+    exact = vector("f32")
+    for precision, least in ("auto", 0.9995), ("bf16", 0.9995), ("int8", 0.99):
+        cosine = sum(a * b for a, b in zip(exact, vector(precision)))
+        assert cosine >= least, f"{precision}: {cosine}"
+
+
+def test_threads_do_not_change_the_answer():
+    one, = lines(paraphym("embed", "--precision", "f32", "--threads", "1", "--text", "a red circle"))
+    two, = lines(paraphym("embed", "--precision", "f32", "--threads", "3", "--text", "a red circle"))
+    assert max(abs(a - b) for a, b in zip(one["embedding"], two["embedding"])) < 1e-5
+
+
+tap.run(sys.modules[__name__])

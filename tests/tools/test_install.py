@@ -1,0 +1,96 @@
+"""What is installed serves a stranger: headers, pkg-config file, shared and static library.
+
+Installs the build into a temporary place, then compiles programs against nothing but that: one of
+its own, and the first C example of the README.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import tap
+
+BUILD, COMPILER = sys.argv[1], sys.argv[2:]
+README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
+SANITIZERS = [flag for flag in ("address", "undefined", "thread")
+              if flag in str(pathlib.Path(BUILD, "meson-info/intro-buildoptions.json").read_text()
+                             .partition('"name": "b_sanitize"')[2].partition('"description"')[0])]
+
+PROGRAM = """
+#include <paraphym/status.h>
+#include <stdio.h>
+int main(void) { puts(pph_status_text(PPH_NOT_FOUND)); return 0; }
+"""
+
+
+class Installed:
+    """A place that holds an installation for as long as the `with` lasts."""
+
+    def __enter__(self):
+        self.top = pathlib.Path(tempfile.mkdtemp())
+        subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet",
+                        "--destdir", self.top], check=True, stdout=subprocess.DEVNULL)
+        self.pc = next(self.top.rglob("paraphym.pc"))
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.top)
+
+    def ask(self, *options):
+        environment = {**os.environ, "PKG_CONFIG_PATH": str(self.pc.parent),
+                       "PKG_CONFIG_SYSROOT_DIR": str(self.top)}
+        return subprocess.run(["pkg-config", *options, "paraphym"], env=environment, text=True,
+                              capture_output=True, check=True).stdout.split()
+
+    def build(self, source, flags):
+        program = self.top / "program"
+        sanitize = [f"-fsanitize={','.join(SANITIZERS)}"] if SANITIZERS else []
+        done = subprocess.run([*COMPILER, *sanitize, "-Wall", "-Werror", "-x", "c", "-", "-o",
+                               program, *flags], input=source, text=True, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        return program
+
+
+def test_a_program_links_with_the_shared_library():
+    with Installed() as place:
+        program = place.build(PROGRAM, place.ask("--cflags", "--libs"))
+        environment = {**os.environ, "LD_LIBRARY_PATH": str(place.pc.parent.parent)}
+        said = subprocess.run([program], env=environment, text=True, capture_output=True,
+                              check=True).stdout
+        assert said == "not found\n", said
+        needed = subprocess.run(["readelf", "-d", program], text=True, capture_output=True).stdout
+        assert "libparaphym.so.0" in needed, needed
+
+
+def test_a_program_links_with_the_static_library():
+    with Installed() as place:
+        for shared in place.top.rglob("libparaphym.so*"):
+            shared.unlink()
+        # The other libraries are the system's, whose folders lie outside the installation.
+        flags = [flag.replace(f"-I{place.top}/usr/include", "-I/usr/include")
+                 for flag in place.ask("--cflags", "--libs", "--static")]
+        program = place.build(PROGRAM, flags)
+        assert subprocess.run([program], text=True, capture_output=True,
+                              check=True).stdout == "not found\n"
+
+
+def test_the_example_of_the_readme_compiles():
+    example = re.search(r"```c\n(.*?)```", README.read_text(), re.S) if README.exists() else None
+    if example:
+        with Installed() as place:
+            place.build(example.group(1), place.ask("--cflags", "--libs"))
+
+
+def test_every_public_header_is_installed():
+    with Installed() as place:
+        headers = {path.name for path in README.parent.joinpath("include/paraphym").glob("*.h")}
+        found = {path.name for path in place.top.rglob("include/paraphym/*.h")}
+        assert headers == found, headers ^ found
+
+
+if __name__ == "__main__":
+    tap.run(sys.modules[__name__])
