@@ -27,7 +27,7 @@ typedef struct model_survey {
 static void survey_deinit(model_survey *survey)
 {
     pph_weights_close(&survey->weights);
-    pph_tokenizer_free(&survey->tokenizer);
+    pph_tokenizer_close(&survey->tokenizer);
 }
 
 static pph_status look(model_survey *out, const char *folder, pph_error *err)

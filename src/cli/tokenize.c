@@ -73,12 +73,12 @@ int pph_tokenize_run(int argc, char **argv)
         return pph_command_usage("tokenize", "nothing to tokenize: give texts, or '-'");
     pph_error error;
     PPH_AUTO(pph_free_at) char *folder = NULL;
-    PPH_AUTO(pph_tokenizer_free) pph_tokenizer *tokenizer = NULL;
+    PPH_AUTO(pph_tokenizer_close) pph_tokenizer *tokenizer = NULL;
     if (pph_command_model(&common, &folder, &error) != PPH_OK ||
         pph_tokenizer_open(&tokenizer, folder, &error) != PPH_OK)
         return pph_command_failed(&error);
     pph_tokenizer_options options = pph_tokenizer_defaults();
-    options.add_special = !bare;
+    options.bare = bare;
     options.parse_special = parse;
     int status = PPH_EXIT_OK;
     for (size_t i = 0; i < inputs.count; i++)

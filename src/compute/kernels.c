@@ -17,7 +17,7 @@ void pph_kernels_fill(pph_kernels *table, unsigned features)
         pph_tensor_fill_avx2(&table->tensor);
     }
     if (features & PPH_CPU_AVX512) {
-        pph_pixels_fill_avx512(&table->pixels);
+        pph_pixels_fill_avx512(&table->pixels, features);
         pph_tensor_fill_avx512(&table->tensor, features);
     }
 #elif defined(__aarch64__)

@@ -1,6 +1,7 @@
 /* Resizing, equal to Pillow's `Image.resize` on 8-bit RGB in every byte.
  *
- * Two passes, across and then down, each a weighted sum in 22-bit fixed point whose result is
+ * Two passes, across and down (down first when the height shrinks by more than twice as many pixels
+ * as the width, as in Pillow 13; earlier ones always went across first), each a weighted sum in 22-bit fixed point whose result is
  * rounded and clipped to 8 bits; when shrinking, the filter is widened by the scale, so that every
  * source pixel counts. A pass whose edge keeps its length is skipped. Nearest takes one source pixel
  * for each. */

@@ -30,7 +30,7 @@ void pph_embedder_free(pph_embedder **embedder)
     pph_embedder *it = PPH_TAKE(*embedder);
     if (!it)
         return;
-    pph_tokenizer_free(&it->tokenizer);
+    pph_tokenizer_close(&it->tokenizer);
     pph_clip_close(&it->clip);
     pthread_mutex_destroy(&it->mutex);
     pph_free(it->folder);
@@ -132,7 +132,7 @@ pph_status pph_embedder_prepare_text(const pph_embedder *embedder, pph_str text,
                         embedder->folder);
     PPH_TRY(tokenizer((pph_embedder *)embedder, err));
     pph_tokenizer_options options = pph_tokenizer_defaults();
-    options.max_length = embedder->info->context;
+    options.limit = embedder->info->context;
     options.truncate = truncate;
     PPH_AUTO(pph_tokens_deinit) pph_tokens out = {0};
     PPH_TRY(pph_tokenizer_encode(embedder->tokenizer, text, &options, &out, err));

@@ -56,7 +56,7 @@ pph_status pph_request_check(const pph_input *input, pph_error *err)
 
 bool pph_request_abandoned(const pph_request *request)
 {
-    return pph_future_done(request->future);
+    return atomic_load(&request->cancelled) || pph_future_done(request->future);
 }
 
 /* Give the heap of an item back, but for its vector. */
@@ -90,6 +90,7 @@ static void on_cancel(pph_future *future, void *context)
 {
     (void)future;
     pph_request *request = context;
+    atomic_store(&request->cancelled, true);
     for (size_t i = 0; i < request->count; i++) {
         pthread_mutex_lock(&request->mutex);
         pph_future *fetch = request->items[i].fetch;

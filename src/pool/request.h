@@ -44,7 +44,8 @@ struct pph_request {
     pph_multimodal *multimodal;
     pph_future *future; /* the producer's reference */
     atomic_int references;
-    atomic_size_t left; /* items that have not ended */
+    atomic_size_t left;    /* items that have not ended */
+    atomic_bool cancelled; /* its hook has run, or runs */
     pthread_mutex_t mutex;
     pph_request_form form;
     size_t rows;

@@ -316,7 +316,7 @@ static pph_status start(pph_future **out, pph_runtime *runtime, const char *url,
     atomic_init(&op->references, 2);
     op->runtime = runtime ? runtime : pph_shared_runtime();
     op->options = *options;
-    op->deadline = pph_clock_after(PPH_MILLIS(PPH_MIN(options->timeout_ms, INT64_MAX / 1000000)));
+    op->deadline = pph_clock_after_ms(options->timeout_ms);
     op->begin = (pph_queue_node){.run = begin, .context = op};
     op->abort = (pph_queue_node){.run = abort_now, .context = op};
     op->job.done = on_done;

@@ -21,4 +21,10 @@ const char *pph_fetch_address_refusal_text(const char *text);
 /* The address alone as text ("192.0.2.1", "2001:db8::1"), cut to fit; "?" for another family. */
 void pph_fetch_address_print(const struct sockaddr *address, size_t size, char *text, size_t room);
 
+#ifdef PPH_FAULTS
+/* Test builds: this one IPv4 address passes for public; NULL takes that back. Tests of what public
+ * addresses may do have no other server to do it with. */
+void pph_fetch_address_pretend(const char *text);
+#endif
+
 #endif

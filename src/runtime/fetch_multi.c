@@ -46,12 +46,30 @@ static multi *shared;
 
 static void collect(multi *m);
 
+/* libcurl had no memory to note the socket of some transfer, and does not say of which; left alone,
+ * that one would hang until its deadline. Pausing and resuming a transfer makes libcurl look at
+ * its sockets again: all are taken through it, and the one that fails again is ended. */
+static void nudge_all(multi *m)
+{
+    for (pph_fetch_job *job = m->jobs; job; job = job->next) {
+        if (!job->running)
+            continue;
+        CURLcode paused = curl_easy_pause(job->easy, CURLPAUSE_RECV);
+        CURLcode resumed = curl_easy_pause(job->easy, CURLPAUSE_CONT);
+        if (paused == CURLE_OUT_OF_MEMORY || resumed == CURLE_OUT_OF_MEMORY) {
+            job->starved = true;
+            m->starving = true;
+        }
+    }
+}
+
 static void drive(multi *m, curl_socket_t socket, int events)
 {
     int running;
     CURLMcode code = curl_multi_socket_action(m->handle, socket, events, &running);
-    /* Whose transfer suffers from it ends by its own deadline at the latest. */
-    if (code != CURLM_OK)
+    if (code == CURLM_OUT_OF_MEMORY)
+        nudge_all(m);
+    else if (code != CURLM_OK)
         pph_log(PPH_LOG_WARN, "the HTTP client: %s", curl_multi_strerror(code));
     collect(m);
 }

@@ -24,7 +24,7 @@ struct http_server {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stopping;
-    int accepted, active, gone;
+    int accepted, active, peak, gone;
     int fds[most_connections]; /* of the active connections; -1 is a free place */
     int paths;
     struct {
@@ -58,13 +58,13 @@ static int *hits_of(http_server *server, const char *path)
     return &server->seen[i].hits;
 }
 
-/* Read up to the empty line. 0 when the client has gone. */
+/* Read up to the empty line. 0 when the client has gone, or does not speak HTTP. */
 static size_t read_head(int fd, char *head)
 {
     size_t size = 0;
     while (size < head_room - 1) {
         ssize_t got = recv(fd, head + size, 1, 0);
-        if (got <= 0)
+        if (got <= 0 || head[0] < 'A' || head[0] > 'Z')
             return 0;
         size++;
         head[size] = 0;
@@ -130,6 +130,8 @@ static void start_connection(http_server *server, int fd)
     server->fds[place] = fd;
     server->active++;
     server->accepted++;
+    if (server->active > server->peak)
+        server->peak = server->active;
     if (pthread_create(&thread, &attributes, serve, c))
         die("pthread_create");
     pthread_attr_destroy(&attributes);
@@ -223,6 +225,14 @@ int http_server_connections(http_server *server)
     int accepted = server->accepted;
     pthread_mutex_unlock(&server->lock);
     return accepted;
+}
+
+int http_server_peak(http_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    int peak = server->peak;
+    pthread_mutex_unlock(&server->lock);
+    return peak;
 }
 
 /* Until *counter is `count`. The counter is looked up anew, under the lock, by `path` or as gone. */
