@@ -1,0 +1,47 @@
+/* What a tokenizer is made of; shared by tokenizer.c, which runs it, and tokenizer_load.c, which makes
+ * it from JSON. */
+#ifndef PPH_TEXT_TOKENIZER_LOAD_H
+#define PPH_TEXT_TOKENIZER_LOAD_H
+
+#include "base/json.h"
+#include "text/added.h"
+#include "text/bpe.h"
+#include "text/normalizer.h"
+#include "text/pretokenizer.h"
+#include "text/tokenizer.h"
+
+/* vocabulary   the model's tokens; `extra` those that were added and that the model lacks
+ * raw          added tokens looked for in the text as it came; `normalized` in normalised text
+ * special      ids of special tokens, sorted
+ * before       ids put before a text, `after` behind it
+ * suffix       what ends a word in the vocabulary ("</w>"), owned; decoded as a space */
+struct pph_tokenizer {
+    pph_vocabulary vocabulary, extra;
+    pph_normalizer *normalizer;
+    pph_pretokenizer *pretokenizer;
+    pph_bpe *bpe;
+    pph_added_set raw, normalized;
+    pph_tokens special, before, after;
+    char *suffix;
+    size_t suffix_size;
+    int32_t start, end, pad;
+    size_t limit;
+};
+
+/* The parts that a tokenizer is described by; all borrowed.
+ * root     tokenizer.json's: normalizer, pre_tokenizer, post_processor, model, added_tokens
+ * vocab    an object of token -> id
+ * merges   a list of "a b" or ["a", "b"], or NULL and then `lines`, those of a merges.txt
+ * config   tokenizer_config.json, or NULL; `map` special_tokens_map.json, or NULL
+ * framed   the start and end tokens of config or map go around a text, whatever root says */
+typedef struct pph_tokenizer_source {
+    const pph_json *root, *vocab, *merges, *config, *map;
+    pph_str lines;
+    bool framed;
+} pph_tokenizer_source;
+
+/* Errors as pph_tokenizer_open; the sentence does not name a file. */
+PPH_CHECKED pph_status pph_tokenizer_load(pph_tokenizer **out, const pph_tokenizer_source *source,
+                                          pph_error *err);
+
+#endif
