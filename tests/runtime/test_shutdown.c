@@ -135,6 +135,11 @@ static void test_thousand_in_flight(void **state)
     pph_error err;
     assert_null(pph_shared_runtime());
     assert_int_equal(pph_runtime_check(&err), PPH_RUNTIME_UNAVAILABLE);
+    for (int i = 0; i < WAITERS; i++) {
+        void *status;
+        pthread_join(waiters[i], &status);
+        assert_int_equal((uintptr_t)status, PPH_SHUTTING_DOWN);
+    }
     for (int i = 0; i < FUTURES; i++) {
         operation *mine = &operations[i];
         assert_int_equal(mine->on_cancel, 1);
@@ -147,11 +152,6 @@ static void test_thousand_in_flight(void **state)
         assert_false(pph_future_complete(mine->producer, NULL, NULL));
         pph_future_free(&mine->producer);
         pph_future_free(&mine->future);
-    }
-    for (int i = 0; i < WAITERS; i++) {
-        void *status;
-        pthread_join(waiters[i], &status);
-        assert_int_equal((uintptr_t)status, PPH_SHUTTING_DOWN);
     }
     assert_int_equal(pph_block_on(joined, NULL), PPH_SHUTTING_DOWN);
     pph_future_free(&joined);
