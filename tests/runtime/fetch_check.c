@@ -1,6 +1,7 @@
 /* Shared checks of fetching. One thread. */
 #include "fetch_check.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 http_server *fetch_server;
 
