@@ -1,7 +1,6 @@
 /* Shared checks of fetching. One thread. */
 #include "fetch_check.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 http_server *fetch_server;
 

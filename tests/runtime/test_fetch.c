@@ -1,7 +1,6 @@
 /* Answers of every kind: what is a body, what is an error, and which. */
 #include "fetch_check.h"
 
-#include <cmocka.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +11,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 static bool is(const http_exchange *e, const char *path)
 {

@@ -1,7 +1,6 @@
 /* Which addresses a server may be sent to by somebody outside. */
 #include "runtime/fetch_address.h"
 #include <arpa/inet.h>
-#include <cmocka.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+#include <cmocka.h>
 
 /* Each block's first and last address; a wrong border would open a hole or shut somebody out. */
 static const char *const refused[] = {

@@ -2,12 +2,13 @@
 #include "base/buffer.h"
 #include "base/mem.h"
 #include "runtime/fetch.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 static void expect(const char *url, const char *bytes, size_t size, const char *type)
 {

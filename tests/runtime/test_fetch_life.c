@@ -6,7 +6,6 @@
 #include "runtime/fetch_address.h"
 #include "runtime/loop.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +14,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 static bool answer(http_exchange *e)
 {
