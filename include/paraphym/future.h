@@ -31,7 +31,8 @@ PPH_CHECKED PPH_API pph_status pph_future_wait(pph_future *future, int64_t timeo
 
 PPH_API bool pph_future_done(const pph_future *future);
 
-/* The status of a future that is done, with its sentence; PPH_TIMEOUT while it is not. */
+/* The status of a future that is done, with its sentence; PPH_TIMEOUT while it is not (in a forked
+ * child whose future was its parent's: PPH_RUNTIME_UNAVAILABLE, as it never will be). */
 PPH_CHECKED PPH_API pph_status pph_future_status(const pph_future *future, pph_error *err);
 
 /* What a future that is done with success carries; the operation's header says of which type.
@@ -41,7 +42,8 @@ PPH_API const void *pph_future_value(const pph_future *future);
 /* Called once, with the future done, on the loop's thread; it must not block. Where there is no
  * loop (any more), on the thread that completes the future, or at once on this one when it is
  * done. The future is borrowed for the call.
- * Errors  PPH_OUT_OF_MEMORY: it will not be called */
+ * Errors  PPH_OUT_OF_MEMORY, PPH_RUNTIME_UNAVAILABLE (in a forked child, of a future that was not
+ *         done at the fork): it will not be called */
 typedef void pph_future_callback(pph_future *future, void *context);
 PPH_CHECKED PPH_API pph_status pph_future_then(pph_future *future, pph_future_callback *callback,
                                                void *context, pph_error *err);

@@ -33,9 +33,10 @@ PPH_CHECKED PPH_API pph_status pph_runtime_check(pph_error *err);
 PPH_CHECKED PPH_API pph_status pph_block_on(pph_future *future, pph_error *err);
 
 /* Refuse new work, let what runs finish for up to `grace_ms` (negative: as long as it takes), then
- * tell all that is left PPH_SHUTTING_DOWN, stop the loop and join its thread. Later calls, and
- * calls while it was never started, return PPH_OK; concurrent ones wait for the first.
- * Errors  PPH_WOULD_DEADLOCK on the loop's own thread; PPH_RUNTIME_UNAVAILABLE in a forked child */
+ * tell all that is left PPH_SHUTTING_DOWN, stop the loop and join its thread. Later calls return
+ * PPH_OK; concurrent ones wait for the first. So do calls while it was never started, which change
+ * nothing: a later operation starts it. A process may also end without a shutdown.
+ * Errors  PPH_WOULD_DEADLOCK on the loop's own thread, and on the one that is shutting down; PPH_RUNTIME_UNAVAILABLE in a forked child */
 PPH_CHECKED PPH_API pph_status pph_runtime_shutdown(int64_t grace_ms, pph_error *err);
 
 #ifdef __cplusplus

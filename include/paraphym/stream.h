@@ -32,7 +32,8 @@ PPH_API pph_stream_read pph_stream_next(pph_stream *stream, int64_t timeout_ms, 
 PPH_API void pph_chunk_free(void **chunk);
 
 /* Called on the loop's thread when there is something to read (once for one or more chunks, and for
- * the end); it reads with a timeout of 0 until PENDING or END. NULL takes the callback away; once
+ * the end); it reads with a timeout of 0 until PENDING or END. Where there is no loop (any more), on the thread
+ * that writes or calls this. NULL takes the callback away; once
  * that call returns on another thread, a call under way may still run to its end. */
 typedef void pph_stream_callback(pph_stream *stream, void *context);
 PPH_API void pph_stream_on_readable(pph_stream *stream, pph_stream_callback *callback,

@@ -37,6 +37,7 @@ struct pph_future {
     pph_release *release;
     pph_future_on_cancel *on_cancel;
     void *context;
+    pph_release *release_context;
     pthread_mutex_t lock;
     pthread_cond_t done;
     pph_future_watch *watches, **last_watch;
@@ -63,7 +64,7 @@ static bool is_foreign(const pph_future *future)
 
 pph_future *pph_future_ref(pph_future *future)
 {
-    if (!future->immortal)
+    if (future && !future->immortal)
         atomic_fetch_add_explicit(&future->refs, 1, memory_order_relaxed);
     return future;
 }
@@ -82,6 +83,8 @@ static void destroy(pph_future *future)
 {
     if (future->value && future->release)
         future->release(future->value);
+    if (future->release_context)
+        future->release_context(future->context);
     pph_free(future->owned_message);
     if (!is_foreign(future)) {
         pthread_cond_destroy(&future->done);
@@ -267,13 +270,14 @@ static pph_future *make(unsigned refs, stage at)
 }
 
 pph_status pph_future_new_unlisted(pph_future **out, pph_future_on_cancel *on_cancel, void *context,
-                                   pph_error *err)
+                                   pph_release *release, pph_error *err)
 {
     pph_future *future = make(2, PENDING);
     if (!future)
         return PPH_FAIL_MEMORY(err, sizeof *future);
     future->on_cancel = on_cancel;
     future->context = context;
+    future->release_context = release;
     *out = future;
     return PPH_OK;
 }
@@ -284,13 +288,10 @@ pph_status pph_future_new(pph_future **out, pph_runtime *runtime, pph_future_on_
     (void)runtime;
     PPH_TRY(pph_life_admit(err));
     pph_future *future;
-    PPH_TRY(pph_future_new_unlisted(&future, on_cancel, context, err));
+    PPH_TRY(pph_future_new_unlisted(&future, on_cancel, context, NULL, err));
     if (!pph_inflight_add(&future->entry)) {
         destroy(future);
-        pph_status status = pph_life_admit(err);
-        return status != PPH_OK
-                   ? status
-                   : PPH_FAIL(err, PPH_RUNTIME_UNAVAILABLE, "the shared runtime is shutting down");
+        return pph_life_refuse_closing(err);
     }
     *out = future;
     return PPH_OK;
@@ -322,16 +323,18 @@ pph_future *pph_future_ready(void *value, pph_release *release)
 
 bool pph_future_done(const pph_future *future)
 {
-    return is_done(future);
+    return future && is_done(future);
 }
 
 const void *pph_future_value(const pph_future *future)
 {
-    return is_done(future) ? future->value : NULL;
+    return future && is_done(future) ? future->value : NULL;
 }
 
 pph_status pph_future_status(const pph_future *future, pph_error *err)
 {
+    if (!future)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "there is no future to look at: it is NULL");
     if (!is_done(future))
         return is_foreign(future) ? pph_life_refuse_forked(err)
                                   : PPH_FAIL(err, PPH_TIMEOUT, "the operation is not done yet");
@@ -365,7 +368,7 @@ pph_status pph_future_wait(pph_future *future, int64_t timeout_ms, pph_error *er
 void pph_future_add_watch(pph_future *future, pph_future_watch *watch)
 {
     watch->next = NULL;
-    if (!is_done(future)) {
+    if (!is_done(future) && !is_foreign(future)) {
         pthread_mutex_lock(&future->lock);
         bool waits = !is_done(future);
         if (waits) {

@@ -5,8 +5,8 @@
 #include "runtime/promise.h"
 #include "runtime/queue.h"
 
-/* Told once, on the very thread that ends the future (or at once when it is done), after those who
- * wait. The storage is the caller's, untouched once `told` is entered. `told` must not block. */
+/* Told once, on the very thread that ends the future, after those who wait; or at once when it is
+ * done, or was a forked parent's and never will be. The storage is the caller's, untouched once `told` is entered. `told` must not block. */
 typedef struct pph_future_watch {
     void (*told)(struct pph_future_watch *watch, pph_future *future);
     struct pph_future_watch *next; /* the future's */
@@ -14,9 +14,10 @@ typedef struct pph_future_watch {
 
 void pph_future_add_watch(pph_future *future, pph_future_watch *watch);
 
-/* As pph_future_new, but on no list of operations in flight: for what ends when others do. */
+/* As pph_future_new, but on no list of operations in flight: for what ends when others do.
+ * release  called with `context` when the future is freed, so that on_cancel always finds it */
 PPH_CHECKED pph_status pph_future_new_unlisted(pph_future **out, pph_future_on_cancel *on_cancel,
-                                               void *context, pph_error *err);
+                                               void *context, pph_release *release, pph_error *err);
 
 /* As complete and fail, but a call that comes too late does not wait for the one that won. */
 bool pph_future_succeed_async(pph_future *future);

@@ -16,6 +16,9 @@ bool pph_life_forked(void);
 /* PPH_RUNTIME_UNAVAILABLE with the sentence for a child that meets its parent's things. */
 pph_status pph_life_refuse_forked(pph_error *err);
 
+/* The same for work that came when a shutdown had just begun; the reason is the present one. */
+pph_status pph_life_refuse_closing(pph_error *err);
+
 /* PPH_OK while new work is taken, else PPH_RUNTIME_UNAVAILABLE with the reason. Starts nothing. */
 PPH_CHECKED pph_status pph_life_admit(pph_error *err);
 

@@ -11,8 +11,10 @@
 typedef void pph_release(void *value);
 
 /* Called at most once, when the future ends by cancellation or shutdown before its producer has
- * completed it; on the thread that cancels, with no lock held. The producer stops at its next step
- * and still gives its reference back. */
+ * completed it; on the thread that cancels, with no lock held, and before the future shows as done.
+ * So once the producer sees it done, or has called complete or fail (which wait for an on_cancel
+ * under way on another thread), `context` is free again. It must not block: it tells the producer,
+ * who stops at its next step and still gives its reference back. */
 typedef void pph_future_on_cancel(pph_future *future, void *context);
 
 /* A future in flight with two references: the caller's and the producer's.
@@ -31,7 +33,8 @@ pph_future *pph_future_failed(const pph_error *err);
 pph_future *pph_future_ready(void *value, pph_release *release);
 
 /* Complete: true when this call did it. When it was done before (cancelled, say), false, and
- * `value` is released. release may be NULL. */
+ * `value` is released. release may be NULL. A future whose last reference is given back before
+ * anybody has completed it fails with PPH_INTERNAL, so its callbacks are told even then. */
 bool pph_future_complete(pph_future *future, void *value, pph_release *release);
 bool pph_future_fail(pph_future *future, const pph_error *err);
 

@@ -123,6 +123,14 @@ pph_status pph_life_admit(pph_error *err)
     return refuse(atomic_load(&shared.state), err);
 }
 
+/* A shutdown sets the state before it closes anything, so RUNNING here means that it is a later run
+ * of a test which has begun anew. */
+pph_status pph_life_refuse_closing(pph_error *err)
+{
+    life state = atomic_load(&shared.state);
+    return refuse(state == RUNNING ? CLOSING : state, err);
+}
+
 /* Starting */
 
 static void settle(life state, const pph_error *failure)
@@ -209,6 +217,7 @@ pph_status pph_block_on(pph_future *future, pph_error *err)
 pph_status pph_loop_at_shutdown(pph_runtime *runtime, pph_loop_hook *run, void *context,
                                 pph_error *err)
 {
+    (void)runtime; /* there is one */
     if (pph_life_forked())
         return pph_life_refuse_forked(err);
     hook *made = pph_alloc(sizeof *made);
@@ -216,13 +225,13 @@ pph_status pph_loop_at_shutdown(pph_runtime *runtime, pph_loop_hook *run, void *
         return PPH_FAIL_MEMORY(err, sizeof *made);
     made->run = run;
     made->context = context;
-    pthread_mutex_lock(&runtime->lock);
-    life state = atomic_load(&runtime->state);
+    pthread_mutex_lock(&shared.lock);
+    life state = atomic_load(&shared.state);
     if (state == RUNNING) {
-        made->next = runtime->hooks;
-        runtime->hooks = made;
+        made->next = shared.hooks;
+        shared.hooks = made;
     }
-    pthread_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&shared.lock);
     if (state == RUNNING)
         return PPH_OK;
     pph_free(made);
@@ -244,10 +253,13 @@ static void free_hooks(void)
     }
 }
 
+static _Thread_local bool shuts_down;
+
 /* Refuse, wait, tell, let callbacks run, let the hooks join their threads, stop the loop. */
 static void wind_down(int64_t grace_ms)
 {
     pph_nanos deadline = pph_clock_after_ms(grace_ms);
+    shuts_down = true;
     pph_inflight_close();
     run_hooks(PPH_LOOP_CLOSING);
     if (!pph_inflight_wait(deadline))
@@ -256,16 +268,17 @@ static void wind_down(int64_t grace_ms)
     run_hooks(PPH_LOOP_CLOSED);
     pph_loop_stop();
     free_hooks();
+    shuts_down = false;
 }
 
 pph_status pph_runtime_shutdown(int64_t grace_ms, pph_error *err)
 {
     if (pph_life_forked())
         return pph_life_refuse_forked(err);
-    if (pph_loop_is_current())
+    if (pph_loop_is_current() || shuts_down)
         return PPH_FAIL(err, PPH_WOULD_DEADLOCK,
-                        "the shared runtime cannot be shut down on its loop's own thread: "
-                        "call pph_runtime_shutdown on another");
+                        "the shared runtime cannot be shut down on its loop's own thread, nor from "
+                        "within its shutdown: call pph_runtime_shutdown on another thread");
     if (atomic_load(&shared.state) == STARTING)
         wait_while(STARTING);
     pthread_mutex_lock(&shared.lock);
