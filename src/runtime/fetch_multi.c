@@ -24,7 +24,7 @@ enum {
 typedef struct watch watch;
 
 typedef struct multi {
-    CURLM *handle;
+    CURLM *handle; /* NULL until it is needed */
     uv_loop_t *loop;
     uv_timer_t timer;
     pph_loop_stopper stopper;
@@ -45,31 +45,17 @@ struct watch {
 static multi *shared;
 
 static void collect(multi *m);
-
-/* libcurl had no memory to note the socket of some transfer, and does not say of which; left alone,
- * that one would hang until its deadline. Pausing and resuming a transfer makes libcurl look at
- * its sockets again: all are taken through it, and the one that fails again is ended. */
-static void nudge_all(multi *m)
-{
-    for (pph_fetch_job *job = m->jobs; job; job = job->next) {
-        if (!job->running)
-            continue;
-        CURLcode paused = curl_easy_pause(job->easy, CURLPAUSE_RECV);
-        CURLcode resumed = curl_easy_pause(job->easy, CURLPAUSE_CONT);
-        if (paused == CURLE_OUT_OF_MEMORY || resumed == CURLE_OUT_OF_MEMORY) {
-            job->starved = true;
-            m->starving = true;
-        }
-    }
-}
+static void give_up(multi *m);
 
 static void drive(multi *m, curl_socket_t socket, int events)
 {
     int running;
     CURLMcode code = curl_multi_socket_action(m->handle, socket, events, &running);
-    if (code == CURLM_OUT_OF_MEMORY)
-        nudge_all(m);
-    else if (code != CURLM_OK)
+    if (code == CURLM_OUT_OF_MEMORY) {
+        give_up(m);
+        return;
+    }
+    if (code != CURLM_OK)
         pph_log(PPH_LOG_WARN, "the HTTP client: %s", curl_multi_strerror(code));
     collect(m);
 }
@@ -175,10 +161,25 @@ static int on_socket(CURL *easy, curl_socket_t socket, int what, void *context, 
 
 static void finish(multi *m, pph_fetch_job *job, CURLcode code)
 {
-    curl_multi_remove_handle(m->handle, job->easy);
+    if (job->running)
+        curl_multi_remove_handle(m->handle, job->easy);
     job->running = false;
     job->starved = false;
     job->done(job, code);
+}
+
+/* `done` may end or start any job, so the search begins anew after each. */
+static void finish_starved(multi *m)
+{
+    while (m->starving) {
+        pph_fetch_job *job = m->jobs;
+        while (job && !job->starved)
+            job = job->next;
+        if (job)
+            finish(m, job, CURLE_OUT_OF_MEMORY);
+        else
+            m->starving = false;
+    }
 }
 
 static void collect(multi *m)
@@ -192,15 +193,34 @@ static void collect(multi *m)
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &tag);
         finish(m, (pph_fetch_job *)(void *)tag, code);
     }
-    while (m->starving) {
-        pph_fetch_job *job = m->jobs;
-        while (job && !(job->starved && job->running))
-            job = job->next;
-        if (job)
-            finish(m, job, CURLE_OUT_OF_MEMORY);
-        else
-            m->starving = false;
+    finish_starved(m);
+}
+
+static void close_handle(multi *m)
+{
+    if (m->handle)
+        curl_multi_cleanup(m->handle);
+    while (m->watches)
+        unwatch(m->watches);
+    uv_timer_stop(&m->timer);
+    m->handle = NULL;
+}
+
+/* libcurl had no memory to note the socket of some transfer. It does not say of which, that one would
+ * hang until its deadline, and libcurl's record of sockets is not fit for use any more (7.88 goes
+ * on to divide by the size of a table that it destroyed). So all that runs ends for want of memory,
+ * and the next transfer gets a new handle. */
+static void give_up(multi *m)
+{
+    for (pph_fetch_job *job = m->jobs; job; job = job->next) {
+        if (job->running)
+            curl_multi_remove_handle(m->handle, job->easy);
+        job->starved = job->running;
+        job->running = false;
     }
+    close_handle(m);
+    m->starving = true;
+    finish_starved(m);
 }
 
 static void free_multi(uv_handle_t *timer)
@@ -213,17 +233,14 @@ static void on_stop(void *context)
     multi *m = context;
     while (m->jobs)
         m->jobs->stop(m->jobs);
-    curl_multi_cleanup(m->handle);
-    while (m->watches)
-        unwatch(m->watches);
+    close_handle(m);
     shared = NULL;
     uv_close((uv_handle_t *)&m->timer, free_multi);
 }
 
-static pph_status open_multi(pph_runtime *runtime, pph_error *err)
+static pph_status open_handle(multi *m, pph_error *err)
 {
-    PPH_AUTO(pph_free_at) multi *m = pph_alloc(sizeof *m);
-    CURLM *handle = m ? curl_multi_init() : NULL;
+    CURLM *handle = curl_multi_init();
     if (!handle)
         return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for the HTTP client");
     CURLMcode code = curl_multi_setopt(handle, CURLMOPT_SOCKETFUNCTION, on_socket);
@@ -233,19 +250,27 @@ static pph_status open_multi(pph_runtime *runtime, pph_error *err)
     code = code ? code : curl_multi_setopt(handle, CURLMOPT_MAXCONNECTS, (long)idle_connections);
     code = code ? code
                 : curl_multi_setopt(handle, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)most_connections);
-    code = code ? code
-                : curl_multi_setopt(handle, CURLMOPT_MAX_HOST_CONNECTIONS, (long)most_per_host);
+    code =
+        code ? code : curl_multi_setopt(handle, CURLMOPT_MAX_HOST_CONNECTIONS, (long)most_per_host);
     if (code) {
         curl_multi_cleanup(handle);
         return PPH_FAIL(err, PPH_INTERNAL, "the HTTP client: %s", curl_multi_strerror(code));
     }
     m->handle = handle;
+    return PPH_OK;
+}
+
+static pph_status open_multi(pph_runtime *runtime, pph_error *err)
+{
+    multi *m = pph_alloc(sizeof *m);
+    if (!m)
+        return PPH_FAIL_MEMORY(err, sizeof *m);
     m->loop = pph_loop_uv(runtime);
     uv_timer_init(m->loop, &m->timer);
     m->timer.data = m;
     m->stopper = (pph_loop_stopper){.run = on_stop, .context = m};
     pph_loop_on_stop(runtime, &m->stopper);
-    shared = PPH_TAKE(m);
+    shared = m;
     return PPH_OK;
 }
 
@@ -264,6 +289,8 @@ pph_status pph_fetch_multi_enter(pph_fetch_job *job, pph_runtime *runtime, pph_e
 
 pph_status pph_fetch_multi_start(pph_fetch_job *job, pph_error *err)
 {
+    if (!shared->handle)
+        PPH_TRY(open_handle(shared, err));
     CURLMcode code = curl_multi_add_handle(shared->handle, job->easy);
     if (code == CURLM_OUT_OF_MEMORY)
         return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for a transfer");

@@ -260,8 +260,8 @@ static pph_fetch_verdict judge_status(const pph_fetch_transfer *t, long status, 
 {
     if (is_success(status))
         return PPH_FETCH_COMPLETE;
-    bool redirect = status == 301 || status == 302 || status == 303 || status == 307 ||
-                    status == 308;
+    bool redirect =
+        status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
     if (redirect && pph_fetch_transfer_location(t))
         return PPH_FETCH_REDIRECTED;
     PPH_FAIL(err, status == 404 || status == 410 ? PPH_NOT_FOUND : PPH_NETWORK,
@@ -307,13 +307,14 @@ static pph_fetch_verdict judge_failure(const pph_fetch_transfer *t, CURLcode cod
         PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%s: not an address (%.150s)", shown, detail);
         return PPH_FETCH_FAILED;
     case CURLE_OPERATION_TIMEDOUT:
-        PPH_FAIL(err, PPH_TIMEOUT, "%s: nothing came for %d seconds (%zu bytes before that)",
-                 shown, stall_seconds, t->body.size);
+        PPH_FAIL(err, PPH_TIMEOUT, "%s: nothing came for %d seconds (%zu bytes before that)", shown,
+                 stall_seconds, t->body.size);
         return PPH_FETCH_FAILED;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-        PPH_FAIL(err, PPH_NETWORK, "%s: no such host is known; check the address and the network",
-                 shown);
+        PPH_FAIL(err, PPH_NETWORK,
+                 "%s: no such host is known (%.150s); check the address and the network", shown,
+                 detail);
         return PPH_FETCH_FAILED;
     case CURLE_COULDNT_CONNECT:
         PPH_FAIL(err, PPH_NETWORK, "%s: no connection (%.150s)", shown, detail);
@@ -322,8 +323,10 @@ static pph_fetch_verdict judge_failure(const pph_fetch_transfer *t, CURLcode cod
     case CURLE_RECV_ERROR:
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
-        PPH_FAIL(err, PPH_NETWORK, "%s: the connection broke off after %zu bytes of the body "
-                 "(%.120s)", shown, t->body.size, detail);
+        PPH_FAIL(err, PPH_NETWORK,
+                 "%s: the connection broke off after %zu bytes of the body "
+                 "(%.120s)",
+                 shown, t->body.size, detail);
         return PPH_FETCH_RETRY;
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:
