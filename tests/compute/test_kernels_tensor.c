@@ -270,7 +270,7 @@ static void test_exponents(void **state)
             plain.exponents_bf16(want_halves, a, 0.125F, n);
             found = fast.exponents_bf16(got_halves, a, 0.125F, n);
             same_halves(got_halves, want_halves, n, 2e-6, "exponents_bf16");
-            assert_true(fabsf(found - sum) <= 2e-6F * sum);
+            assert_true(fabsf(found - sum) <= 1e-5F * sum);
             untouched(got_halves + n, "exponents_bf16");
             a[n - 1] = NAN;
             assert_true(isnan(plain.exponents(want_floats, a, 1, n)));
