@@ -53,7 +53,8 @@ typedef struct pph_tensor_kernels {
                       float eps, size_t n);
 
     /* out[i] = exp(factor * (in[i] - max in)), factor >= 0, n > 0; the sum of the results (before
-     * they are rounded to 16 bits) is returned. */
+     * they are rounded to 16 bits; within 1e-5 then) is returned. With a NaN among the input the
+     * sum is one, and nothing is said of the other results. */
     float (*exponents)(float *out, const float *in, float factor, size_t n);
     float (*exponents_bf16)(pph_bf16 *out, const float *in, float factor, size_t n);
 

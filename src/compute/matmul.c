@@ -14,6 +14,7 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Of libgomp; its header is not on clang's path. */
 extern int omp_get_max_threads(void);
@@ -21,7 +22,7 @@ extern void omp_set_num_threads(int count);
 
 /* PRIMITIVES: shapes kept a matrix. LIBRARY: compiled shapes that oneDNN keeps in all, at some
  * 150 KB each; its own default of 1024 would cost more memory than most models. */
-enum { PRIMITIVES = 16, LIBRARY = 192 };
+enum { PRIMITIVES = 16, LIBRARY = 192, PAGE = 2 << 20 };
 
 typedef struct shape {
     size_t rows, x_stride, y_stride;
@@ -302,6 +303,11 @@ static pph_status hold_weights(pph_matmul *matmul, pph_error *err)
     matmul->weights = pph_alloc_aligned(bytes);
     if (!matmul->weights)
         return PPH_FAIL_MEMORY(err, bytes);
+    /* Large pages save the processor most look-ups while it streams through the weights. */
+    uintptr_t first = ((uintptr_t)matmul->weights + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    uintptr_t end = ((uintptr_t)matmul->weights + bytes) & ~(uintptr_t)(PAGE - 1);
+    if (end > first)
+        madvise((void *)first, end - first, MADV_HUGEPAGE);
     memset(matmul->weights, 0, bytes); /* what the packed form pads with */
     matmul->bytes = bytes + (matmul->bias ? matmul->outputs * sizeof(float) : 0);
     dnnl_status_t status = dnnl_memory_create(&matmul->weights_memory, &matmul->weights_form,
