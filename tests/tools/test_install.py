@@ -4,6 +4,7 @@ Installs the build into a temporary place, then compiles programs against nothin
 its own, and the first C example of the README.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -16,9 +17,8 @@ import tap
 
 BUILD, COMPILER = sys.argv[1], sys.argv[2:]
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
-SANITIZERS = [flag for flag in ("address", "undefined", "thread")
-              if flag in str(pathlib.Path(BUILD, "meson-info/intro-buildoptions.json").read_text()
-                             .partition('"name": "b_sanitize"')[2].partition('"description"')[0])]
+OPTIONS = json.loads(pathlib.Path(BUILD, "meson-info/intro-buildoptions.json").read_text())
+SANITIZERS = next(option["value"] for option in OPTIONS if option["name"] == "b_sanitize")
 
 PROGRAM = """
 #include <paraphym/status.h>
@@ -48,7 +48,7 @@ class Installed:
 
     def build(self, source, flags):
         program = self.top / "program"
-        sanitize = [f"-fsanitize={','.join(SANITIZERS)}"] if SANITIZERS else []
+        sanitize = [] if SANITIZERS == "none" else [f"-fsanitize={SANITIZERS}"]
         done = subprocess.run([*COMPILER, *sanitize, "-Wall", "-Werror", "-x", "c", "-", "-o",
                                program, *flags], input=source, text=True, capture_output=True)
         assert done.returncode == 0, done.stderr
