@@ -49,8 +49,8 @@ class Installed:
     def build(self, source, flags):
         program = self.top / "program"
         sanitize = [] if SANITIZERS == "none" else [f"-fsanitize={SANITIZERS}"]
-        done = subprocess.run([*COMPILER, *sanitize, "-Wall", "-Werror", "-x", "c", "-", "-x", "none", "-o",
-                               program, *flags], input=source, text=True, capture_output=True)
+        done = subprocess.run([*COMPILER, *sanitize, "-Wall", "-Werror", "-x", "c", "-", "-x", "none",
+                               "-o", program, *flags], input=source, text=True, capture_output=True)
         assert done.returncode == 0, done.stderr
         return program
 
