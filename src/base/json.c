@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FLAGS = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL };
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* jansson reports most failures of its heap as an empty or a syntax error, and its lexer even drops
@@ -31,14 +33,45 @@ static void set_heap(void)
     json_set_alloc_funcs(allocate, pph_free);
 }
 
-static json_t *load(const char *bytes, size_t size, json_error_t *problem)
+/* The end of the string that begins at text[at], or of the text. */
+static size_t skip_string(pph_str text, size_t at)
 {
-    const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
-    json_t *root = json_loadb(bytes, size, flags, problem);
-    /* Real files hold integers that no machine word does: 10^30 for "no limit". */
-    if (!root && json_error_code(problem) == json_error_numeric_overflow)
-        root = json_loadb(bytes, size, flags | JSON_DECODE_INT_AS_REAL, problem);
-    return root;
+    for (at++; at < text.size && text.data[at] != '"'; at++)
+        at += text.data[at] == '\\';
+    return PPH_MIN(at + 1, text.size);
+}
+
+/* Copy a document, with ".0" behind each integer of 19 digits and more, which makes it a float. */
+static pph_status widen(pph_str text, pph_buffer *out, pph_error *err)
+{
+    size_t copied = 0;
+    for (size_t at = 0; at < text.size;) {
+        if (text.data[at] == '"') {
+            at = skip_string(text, at);
+            continue;
+        }
+        /* All of a number, so that the digits of a fraction or an exponent are not taken for one. */
+        size_t length = 0, digits = 0;
+        for (; at + length < text.size && strchr("+-.0123456789Ee", text.data[at + length]);
+             length++)
+            digits += text.data[at + length] >= '0' && text.data[at + length] <= '9';
+        at += length ? length : 1;
+        if (digits < 19 || digits + (text.data[at - length] == '-') != length)
+            continue;
+        PPH_TRY(pph_buffer_append(out, text.data + copied, at - copied, err));
+        PPH_TRY(pph_buffer_append(out, ".0", 2, err));
+        copied = at;
+    }
+    return pph_buffer_append(out, text.data + copied, text.size - copied, err);
+}
+
+/* Real files hold integers that no machine word does: 10^30 for "no limit". */
+static pph_status load_widened(json_t **root, pph_str text, json_error_t *problem, pph_error *err)
+{
+    PPH_AUTO(pph_buffer_deinit) pph_buffer wide = PPH_BUFFER_LIMIT(0);
+    PPH_TRY(widen(text, &wide, err));
+    *root = json_loadb((const char *)wide.data, wide.size, FLAGS, problem);
+    return PPH_OK;
 }
 
 pph_status pph_json_parse(pph_json **out, const void *bytes, size_t size, const char *name,
@@ -50,7 +83,9 @@ pph_status pph_json_parse(pph_json **out, const void *bytes, size_t size, const 
     if (pph_str_starts(text, "\xEF\xBB\xBF"))
         text = (pph_str){text.data + 3, size - 3};
     starved = false;
-    json_t *root = load(text.data, text.size, &problem);
+    json_t *root = json_loadb(text.data, text.size, FLAGS, &problem);
+    if (!root && json_error_code(&problem) == json_error_numeric_overflow)
+        PPH_TRY(load_widened(&root, text, &problem, err));
     if (starved) {
         json_decref(root);
         return PPH_FAIL_MEMORY(err, size);
@@ -95,16 +130,9 @@ bool pph_json_is_number(const pph_json *value)
     return json_is_number(value);
 }
 
-/* Past 2^53 a float is not the integer that someone wrote. */
-static bool is_whole(const json_t *value)
-{
-    double real = json_real_value(value);
-    return json_is_real(value) && fabs(real) <= 9007199254740992.0 && real == floor(real);
-}
-
 bool pph_json_is_integer(const pph_json *value)
 {
-    return json_is_integer(value) || is_whole(value);
+    return json_is_integer(value);
 }
 
 bool pph_json_is_bool(const pph_json *value)
@@ -143,7 +171,7 @@ pph_str pph_json_string(const pph_json *value)
 
 int64_t pph_json_integer(const pph_json *value)
 {
-    return is_whole(value) ? (int64_t)json_real_value(value) : json_integer_value(value);
+    return json_integer_value(value);
 }
 
 double pph_json_number(const pph_json *value)
@@ -184,9 +212,14 @@ pph_status pph_json_get_integer(const pph_json *object, const char *key, int64_t
         *out = fallback;
         return PPH_OK;
     }
-    if (!pph_json_is_integer(value))
+    int64_t number;
+    double real = json_number_value(value);
+    if (json_is_integer(value))
+        number = json_integer_value(value);
+    else if (json_is_real(value) && fabs(real) < 9e15 && real == floor(real))
+        number = (int64_t)real;
+    else
         return PPH_FAIL(err, PPH_CORRUPT, "'%s' is not an integer", key);
-    int64_t number = pph_json_integer(value);
     if (number < low || number > high)
         return PPH_FAIL(err, PPH_CORRUPT,
                         "'%s' is %" PRId64 ", allowed are %" PRId64 " to %" PRId64, key, number,

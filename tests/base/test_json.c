@@ -113,6 +113,19 @@ static void integers_past_the_word_are_floats(void **state)
     assert_int_equal(pph_json_integer(pph_json_get(o, "n")), 77);
     assert_true(pph_json_is_integer(pph_json_get(o, "n")));
     assert_false(pph_json_is_integer(pph_json_get(o, "x")));
+    PPH_AUTO(pph_json_free)
+    pph_json *edges = parse("[9223372036854775807,-9223372036854775808,9223372036854775808,"
+                            "-9223372036854775809,\"\\\"99999999999999999999\\\\\",1.5e2]");
+    assert_int_equal(pph_json_size(edges), 6);
+    assert_true(pph_json_number(pph_json_at(edges, 0)) == 9223372036854775807.0);
+    assert_true(pph_json_number(pph_json_at(edges, 3)) == -9223372036854775809.0);
+    assert_true(
+        pph_str_equal(pph_json_string(pph_json_at(edges, 4)), PPH_STR("\"99999999999999999999\\")));
+    assert_true(pph_json_number(pph_json_at(edges, 5)) == 150);
+    refuses(PPH_STR("[99999999999999999999"), "");
+    refuses(PPH_STR("[99999999999999999999,\"\\"), "");
+    refuses(PPH_STR("[99999999999999999999,1e999]"), "");
+    refuses(PPH_STR("[0999999999999999999999]"), "");
     assert_false(pph_json_is_integer(pph_json_get(o, "model_max_length")));
 }
 
