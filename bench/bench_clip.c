@@ -2,8 +2,8 @@
  *
  *   bench_clip FOLDER [--threads N] [--precision P] [--text] [--vector]
  *
- * Reads lines "BATCH REPEATS" from standard input and answers each with the median milliseconds of a
- * batch; an empty line or the end of input ends it. --text embeds texts of 16 tokens instead of
+ * Reads lines "BATCH REPEATS" from standard input and answers each with the median and the least
+ * milliseconds of a batch; an empty line or the end of input ends it. --text embeds texts of 16 tokens instead of
  * pictures; --vector prints the vector of one picture of a fixed pattern, as peer_clip.py does. */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -72,7 +72,7 @@ static pph_status measure(input *in, size_t batch, size_t repeats, pph_error *er
         times[i] = (double)(pph_clock_now() - before) * 1e-6;
     }
     qsort(times, repeats, sizeof *times, by_size);
-    printf("%.3f\n", times[repeats / 2]);
+    printf("%.3f %.3f\n", times[repeats / 2], times[0]);
     fflush(stdout);
     return PPH_OK;
 }

@@ -29,6 +29,7 @@ enum { VOCABULARY = 49408, POSITIONS = 77, MOST = 1024 };
 
 typedef struct list {
     synthetic_tensor at[MOST];
+    uint64_t seed[MOST];
     size_t count;
 } list;
 
@@ -141,7 +142,9 @@ static bool write_folder(const char *folder, const shape *s, bool vision_only)
     }
     char path[4096];
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    return synthetic_write(path, s->name, tensors.at, tensors.count) &&
+    for (size_t i = 0; i < tensors.count; i++)
+        tensors.seed[i] = synthetic_seed(s->name, tensors.at[i].name);
+    return synthetic_write(path, tensors.at, tensors.seed, tensors.count) &&
            write_config(folder, s, vision_only) &&
            write_text(folder, "preprocessor_config.json",
                       "{\"do_resize\": true, \"size\": {\"shortest_edge\": %d}, \"resample\": 3,\n"

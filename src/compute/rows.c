@@ -96,8 +96,7 @@ pph_status pph_rows_patches(pph_rows out, const float *pixels, size_t channels, 
     const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
     if (!takes(out))
         return unsupported("cutting patches", PPH_F32, out.dtype, err);
-    if (!patch || height % patch || width % patch || last > (height / patch) * (width / patch) ||
-        first > last)
+    if (!patch || last > (height / patch) * (width / patch) || first > last)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
                         "patches %zu to %zu of %zu pixels do not lie in a picture of %zu by %zu",
                         first, last, patch, width, height);

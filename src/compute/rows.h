@@ -31,7 +31,8 @@ PPH_CHECKED pph_status pph_rows_convert(pph_rows out, pph_rows x, size_t count, 
                                         pph_scratch *scratch, pph_error *err);
 
 /* Cut a picture into patches, one row each, for the patch embedding as a matrix product.
- * pixels  f32 [channels, height, width], height and width multiples of `patch`
+ * pixels  f32 [channels, height, width]; pixels at the right and lower edge that make no whole patch
+ *         are left out
  * out     rows [first, last) of the (height/patch * width/patch) patches, left to right, top to
  *         bottom; row `first` goes to row 0 of out; F32, BF16 or I8
  * row     [channels, patch, patch], as a convolution's weights have it

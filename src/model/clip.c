@@ -64,8 +64,8 @@ static pph_status describe(pph_clip *c, pph_error *err)
     const pph_tensor *scale = pph_weights_find(c->weights, name);
     if (scale && scale->rank <= 1) { /* a single number, which some writers give as [1] */
         PPH_AUTO(pph_free_at) float *value = NULL;
-        PPH_TRY(pph_parameter_floats(&value, c->weights, name, "", scale->rank, (int64_t[]){1},
-                                     err));
+        PPH_TRY(
+            pph_parameter_floats(&value, c->weights, name, "", scale->rank, (int64_t[]){1}, err));
         info->logit_scale = *value;
     }
     return PPH_OK;
@@ -128,10 +128,10 @@ static pph_status load(pph_clip *c, unsigned towers, pph_error *err)
     unsigned lacking = towers & ~c->info.towers;
     if (lacking) {
         bool text = lacking == PPH_CLIP_TEXT;
-        return PPH_FAIL(err, PPH_NOT_FOUND,
-                        "%.200s has no %s tower (there is no tensor '%s'): use a model that has one",
-                        c->folder, text ? "text" : "picture",
-                        marks[text ? PPH_CLIP_TEXT : PPH_CLIP_VISION]);
+        return PPH_FAIL(
+            err, PPH_NOT_FOUND,
+            "%.200s has no %s tower (there is no tensor '%s'): use a model that has one", c->folder,
+            text ? "text" : "picture", marks[text ? PPH_CLIP_TEXT : PPH_CLIP_VISION]);
     }
     pph_status status = PPH_OK;
     if ((towers & PPH_CLIP_VISION) && !c->vision)

@@ -28,8 +28,8 @@ pph_status pph_clip_outcome_give(const pph_clip_outcome *outcome, pph_error *err
 }
 
 pph_status pph_clip_head_init(pph_clip_head *head, const pph_clip_source *source,
-                              const pph_clip_tower *tower, const char *norm,
-                              const char *projection, pph_error *err)
+                              const pph_clip_tower *tower, const char *norm, const char *projection,
+                              pph_error *err)
 {
     char name[PPH_PARAMETER_NAME];
     int64_t width = tower->width;

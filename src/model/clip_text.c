@@ -46,8 +46,8 @@ pph_status pph_clip_text_new(pph_clip_text **out, const pph_clip_source *source,
                                  err));
     PPH_TRY(pph_clip_head_init(&t->head, source, tower, "text_model.final_layer_norm",
                                "text_projection", err));
-    pph_encoder_options options = pph_clip_encoder_options(
-        source, tower, pph_clip_name(name, source, "text_model.encoder."));
+    pph_encoder_options options =
+        pph_clip_encoder_options(source, tower, pph_clip_name(name, source, "text_model.encoder."));
     PPH_TRY(pph_encoder_new(&t->encoder, source->weights, &options, source->team, err));
     *out = PPH_TAKE(t);
     return PPH_OK;
@@ -192,8 +192,7 @@ static pph_status embed_batch(const pph_clip_text *t, const pph_clip_crew *crew,
     size_t *pooled = start + texts + 1;
     batch b = {.t = t, .crew = crew, .ids = packed, .out = out};
     *done = pack(t, texts, ids, lengths, most, start, pooled, packed);
-    b.sequences =
-        (pph_sequences){.start = start, .pooled = pooled, .count = *done, .grain = GRAIN};
+    b.sequences = (pph_sequences){.start = start, .pooled = pooled, .count = *done, .grain = GRAIN};
     PPH_TRY(pph_encoder_room_take(&b.room, t->encoder, pph_sequences_round(start[*done], GRAIN),
                                   pph_sequences_round(*done, GRAIN), scratch, err));
     pph_team_run(crew->team, embed_share, &b);

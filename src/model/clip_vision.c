@@ -200,8 +200,8 @@ static pph_status embed_group(const job *j, size_t first, size_t last, pph_scrat
     PPH_TRY(take_sequences(&sequences, v, count, scratch, err));
     PPH_TRY(pph_encoder_room_take(&room, v->encoder, count * v->tokens, count, scratch, err));
     pph_scratch_mark mark = pph_scratch_save(scratch);
-    PPH_TRY(embed_rows(v, j->pixels + first * picture(v), 0, count * v->tokens, room.x, scratch,
-                       err));
+    PPH_TRY(
+        embed_rows(v, j->pixels + first * picture(v), 0, count * v->tokens, room.x, scratch, err));
     pph_scratch_restore(scratch, mark);
     PPH_TRY(pph_encoder_run(v->encoder, NULL, &sequences, &room, scratch, err));
     return pph_clip_head_run(&v->head, count, room.pooled, j->out + first * v->dimensions, scratch,

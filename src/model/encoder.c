@@ -252,8 +252,8 @@ pph_status pph_encoder_room_take(pph_encoder_room *room, const pph_encoder *enco
 static pph_rows take_rows(const run *r, size_t rows, size_t width)
 {
     pph_dtype dtype = r->e->input;
-    pph_rows made = rows_of(pph_scratch_take(r->scratch, rows * width * pph_dtype_size(dtype)),
-                            dtype, width);
+    pph_rows made =
+        rows_of(pph_scratch_take(r->scratch, rows * width * pph_dtype_size(dtype)), dtype, width);
     if (dtype == PPH_I8 && !(made.scale = pph_scratch_take(r->scratch, rows * sizeof(float))))
         made.data = NULL;
     return made;
@@ -262,8 +262,8 @@ static pph_rows take_rows(const run *r, size_t rows, size_t width)
 static pph_status take_blocks(run *r)
 {
     const pph_encoder_options *o = &r->e->options;
-    size_t block = PPH_MIN(BLOCK + r->sequences->grain,
-                           PPH_MAX(r->end - r->begin, r->last - r->first));
+    size_t block =
+        PPH_MIN(BLOCK + r->sequences->grain, PPH_MAX(r->end - r->begin, r->last - r->first));
     r->normed = take_rows(r, block, o->width);
     r->hidden = take_rows(r, block, o->hidden);
     if (r->e->dtype != r->e->input)
@@ -281,7 +281,8 @@ static void clear(const run *r)
     size_t at = PPH_MAX(r->begin, r->sequences->start[r->sequences->count]);
     if (at < r->end) {
         memset(r->room->x + at * width, 0, (r->end - at) * width * sizeof *r->room->x);
-        memset((char *)r->room->attended + at * width * element, 0, (r->end - at) * width * element);
+        memset((char *)r->room->attended + at * width * element, 0,
+               (r->end - at) * width * element);
     }
     at = PPH_MAX(r->first, r->sequences->count);
     if (at < r->last)

@@ -86,8 +86,8 @@ static pph_status read_biases(float **out, const pph_weights *weights,
         return PPH_FAIL_MEMORY(err, count * parts * sizeof *made);
     for (size_t i = 0; i < parts; i++) {
         const pph_tensor *tensor;
-        PPH_TRY(find(weights, dense->prefix, dense->parts[i], ".bias", 1, dense->shape, &tensor,
-                     err));
+        PPH_TRY(
+            find(weights, dense->prefix, dense->parts[i], ".bias", 1, dense->shape, &tensor, err));
         widen(tensor, made + i * count);
     }
     *out = PPH_TAKE(made);

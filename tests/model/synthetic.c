@@ -118,7 +118,7 @@ static bool write_block(FILE *file, const synthetic_tensor *t, uint64_t seed, si
     return fwrite(small, 2, n, file) == n;
 }
 
-bool synthetic_write(const char *path, const char *space, const synthetic_tensor *tensors,
+bool synthetic_write(const char *path, const synthetic_tensor *tensors, const uint64_t *seeds,
                      size_t count)
 {
     FILE *file = fopen(path, "wb");
@@ -126,10 +126,9 @@ bool synthetic_write(const char *path, const char *space, const synthetic_tensor
         return false;
     bool fine = write_header(file, tensors, count);
     for (size_t i = 0; fine && i < count; i++) {
-        uint64_t seed = synthetic_seed(space, tensors[i].name);
         size_t elements = synthetic_elements(&tensors[i]);
         for (size_t at = 0; fine && at < elements; at += BLOCK)
-            fine = write_block(file, &tensors[i], seed, at,
+            fine = write_block(file, &tensors[i], seeds[i], at,
                                elements - at < BLOCK ? elements - at : BLOCK);
     }
     return (fclose(file) == 0) && fine;

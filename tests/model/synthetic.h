@@ -25,8 +25,8 @@ uint64_t synthetic_seed(const char *space, const char *name);
 void synthetic_noise(uint64_t seed, size_t first, size_t count, double mean, double scale,
                      size_t period, double spike, float *out);
 
-/* Write a safetensors file; the seed of a tensor is that of (space, its name). */
-bool synthetic_write(const char *path, const char *space, const synthetic_tensor *tensors,
+/* Write a safetensors file. seeds  [count], of each tensor's noise */
+bool synthetic_write(const char *path, const synthetic_tensor *tensors, const uint64_t *seeds,
                      size_t count);
 
 size_t synthetic_elements(const synthetic_tensor *tensor);

@@ -140,7 +140,7 @@ def run(case):
         state[name] = rounded(made, case["dtype"]).reshape(old.shape)
         tensors.append([name, list(old.shape), mean, scale, period, spike])
     model.load_state_dict(state)
-    out = dict(case, tensors=tensors)
+    out = dict(case, config=json.dumps(case["config"]), tensors=tensors)
     with torch.no_grad():
         if v and case.get("images"):
             side = v["image_size"]
