@@ -1,8 +1,9 @@
 /* The door to jansson. Refuses duplicate keys, trailing bytes and wrong types with a sentence that
- * says where. jansson's heap is ours, set once before the first parse. */
+ * says where. jansson's heap is json_heap.c's, set once before the first parse. */
 #include "base/json.h"
 
 #include "base/file.h"
+#include "base/json_heap.h"
 #include "base/mem.h"
 #include <inttypes.h>
 #include <jansson.h>
@@ -17,20 +18,9 @@ enum { FLAGS = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* jansson reports most failures of its heap as an empty or a syntax error, and its lexer even drops
- * the byte and goes on; so whether this thread's parse was ever refused memory is kept here. */
-static _Thread_local bool starved;
-
-static void *allocate(size_t size)
-{
-    void *memory = pph_alloc(size);
-    starved |= !memory;
-    return memory;
-}
-
 static void set_heap(void)
 {
-    json_set_alloc_funcs(allocate, pph_free);
+    json_set_alloc_funcs(pph_json_heap_take, pph_json_heap_give);
 }
 
 /* The end of the string that begins at text[at], or of the text. */
@@ -65,34 +55,45 @@ static pph_status widen(pph_str text, pph_buffer *out, pph_error *err)
     return pph_buffer_append(out, text.data + copied, text.size - copied, err);
 }
 
-/* Real files hold integers that no machine word does: 10^30 for "no limit". */
-static pph_status load_widened(json_t **root, pph_str text, json_error_t *problem, pph_error *err)
+/* Parse into `heap`. False, and nothing else is known, when there was no memory. */
+static bool load(pph_json_heap *heap, pph_str text, json_t **root, json_error_t *problem)
 {
-    PPH_AUTO(pph_buffer_deinit) pph_buffer wide = PPH_BUFFER_LIMIT(0);
-    PPH_TRY(widen(text, &wide, err));
-    *root = json_loadb((const char *)wide.data, wide.size, FLAGS, problem);
-    return PPH_OK;
+    if (setjmp(heap->escape)) {
+        pph_json_heap_use(NULL);
+        return false;
+    }
+    pph_json_heap_use(heap);
+    *root = json_loadb(text.data, text.size, FLAGS, problem);
+    pph_json_heap_use(NULL);
+    return true;
 }
 
 pph_status pph_json_parse(pph_json **out, const void *bytes, size_t size, const char *name,
                           pph_error *err)
 {
     pthread_once(&once, set_heap);
-    json_error_t problem;
     pph_str text = {size ? bytes : "", size};
     if (pph_str_starts(text, "\xEF\xBB\xBF"))
         text = (pph_str){text.data + 3, size - 3};
-    starved = false;
-    json_t *root = json_loadb(text.data, text.size, FLAGS, &problem);
-    if (!root && json_error_code(&problem) == json_error_numeric_overflow)
-        PPH_TRY(load_widened(&root, text, &problem, err));
-    if (starved) {
-        json_decref(root);
+    PPH_AUTO(pph_json_heap_free) pph_json_heap *heap = pph_json_heap_new();
+    PPH_AUTO(pph_buffer_deinit) pph_buffer wide = {0};
+    json_error_t problem;
+    json_t *root;
+    if (!heap || !load(heap, text, &root, &problem))
         return PPH_FAIL_MEMORY(err, size);
+    /* Real files hold integers that no machine word does: 10^30 for "no limit". */
+    if (!root && json_error_code(&problem) == json_error_numeric_overflow) {
+        PPH_TRY(widen(text, &wide, err));
+        if (!load(heap, (pph_str){(char *)wide.data, wide.size}, &root, &problem))
+            return PPH_FAIL_MEMORY(err, size);
     }
     if (!root)
         return PPH_FAIL(err, PPH_CORRUPT, "%s: not valid JSON: line %d, column %d: %s", name,
                         problem.line, problem.column, problem.text);
+    /* pph_json_free finds the heap before its root; it goes with the document from here on. */
+    if (pph_json_heap_of(root) != heap)
+        return PPH_FAIL(err, PPH_INTERNAL, "%s: a document that is not where it was made", name);
+    heap = NULL;
     *out = root;
     return PPH_OK;
 }
@@ -106,8 +107,10 @@ pph_status pph_json_load(pph_json **out, const char *path, size_t limit, pph_err
 
 void pph_json_free(pph_json **document)
 {
-    json_decref(*document);
-    *document = NULL;
+    if (!*document)
+        return;
+    pph_json_heap *heap = pph_json_heap_of(PPH_TAKE(*document));
+    pph_json_heap_free(&heap);
 }
 
 bool pph_json_is_object(const pph_json *value)
