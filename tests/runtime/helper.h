@@ -16,6 +16,19 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+/* AddressSanitizer's own locks do not survive a fork while other threads allocate or end: what the
+ * child then does may hang in it. */
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_ASAN 1
+#endif
+#endif
+#ifndef UNDER_ASAN
+#define UNDER_ASAN 0
+#endif
+
 /* Counts events of any thread; others wait until there were `n`. */
 typedef struct latch {
     pthread_mutex_t lock;

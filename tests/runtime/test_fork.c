@@ -223,9 +223,9 @@ static void end_things(things *mine)
 static void test_child_of_running(void **state)
 {
     (void)state;
-    enum { CHURNERS = 4, FORKS = 40 };
+    enum { CHURNERS = UNDER_ASAN ? 0 : 4, FORKS = 40 };
     things mine;
-    pthread_t threads[CHURNERS];
+    pthread_t threads[CHURNERS + 1];
     make_things(&mine);
     for (int i = 0; i < CHURNERS; i++)
         assert_int_equal(
