@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum {
-    idle_connections = 16, /* kept open for the next transfer to the same host */
+    kept_connections = 64, /* in use or kept open for the next transfer to the same host */
     most_connections = 128,
     most_per_host = 32, /* beyond these a transfer waits its turn, while its own clock runs */
 };
@@ -307,7 +307,7 @@ static pph_status open_handle(multi *m, pph_error *err)
     code = code ? code : curl_multi_setopt(handle, CURLMOPT_SOCKETDATA, m);
     code = code ? code : curl_multi_setopt(handle, CURLMOPT_TIMERFUNCTION, on_timer);
     code = code ? code : curl_multi_setopt(handle, CURLMOPT_TIMERDATA, m);
-    code = code ? code : curl_multi_setopt(handle, CURLMOPT_MAXCONNECTS, (long)idle_connections);
+    code = code ? code : curl_multi_setopt(handle, CURLMOPT_MAXCONNECTS, (long)kept_connections);
     code = code ? code
                 : curl_multi_setopt(handle, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)most_connections);
     code =

@@ -52,7 +52,7 @@ static void many_at_once(void **state)
     for (int i = 0; i < count; i++)
         fetch_fetched(futures[i], "hello");
     /* Connections are used again, and no more are opened than one host is asked to bear. */
-    assert_in_range(http_server_peak(fetch_server), 2, 48);
+    assert_in_range(http_server_connections(fetch_server), 2, 48);
 }
 
 static void cancelled_in_the_body(void **state)
