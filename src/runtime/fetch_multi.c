@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum {
-    idle_connections = 16, /* kept open for the next transfer to the same host */
+    kept_connections = 64, /* in use or kept open for the next transfer to the same host */
     most_connections = 128,
     most_per_host = 32, /* beyond these a transfer waits its turn, while its own clock runs */
 };
@@ -31,12 +31,15 @@ typedef struct multi {
     pph_fetch_job *jobs;
     watch *watches;
     bool starving; /* a job is starved */
+    bool orphaned; /* a job is */
 } multi;
 
-/* A socket of libcurl's. */
+/* A socket of libcurl's, and who uses it at present: HTTP/1.1 has one transfer a connection. */
 struct watch {
     uv_poll_t poll;
     curl_socket_t socket;
+    pph_fetch_job *user;
+    int events;
     multi *owner;
     watch *previous, *next;
 };
@@ -46,6 +49,7 @@ static multi *shared;
 
 static void collect(multi *m);
 static void give_up(multi *m);
+static void nudge(multi *m);
 
 static void drive(multi *m, curl_socket_t socket, int events)
 {
@@ -57,6 +61,8 @@ static void drive(multi *m, curl_socket_t socket, int events)
     }
     if (code != CURLM_OK)
         pph_log(PPH_LOG_WARN, "the HTTP client: %s", curl_multi_strerror(code));
+    if (m->orphaned)
+        nudge(m);
     collect(m);
 }
 
@@ -64,6 +70,9 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 {
     watch *w = poll->data;
     int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    /* libuv stops watching where there is an error; libcurl says itself when it has had enough. */
+    if (status < 0)
+        uv_poll_start(&w->poll, w->events, on_ready);
     flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
     flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
     drive(w->owner, w->socket, flags);
@@ -90,7 +99,6 @@ static void free_watch(uv_handle_t *handle)
     pph_free(handle->data);
 }
 
-/* libcurl closes the socket after this; libuv has forgotten it by then. */
 static void unwatch(watch *w)
 {
     if (w->previous)
@@ -122,28 +130,35 @@ static watch *new_watch(multi *m, curl_socket_t socket)
     return w;
 }
 
-/* An error given back to libcurl would end every transfer of the process. So the one that has no
- * memory for its socket is marked instead, and ended by the collect that follows every drive. */
-static void starve(multi *m, CURL *easy)
+static pph_fetch_job *job_of(CURL *easy)
 {
     char *tag = NULL;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &tag);
-    pph_fetch_job *job = (pph_fetch_job *)(void *)tag;
-    if (job) {
-        job->starved = true;
-        m->starving = true;
-    }
+    return (pph_fetch_job *)(void *)tag;
+}
+
+/* An error given back to libcurl would end every transfer of the process. So the one that has no
+ * memory for its socket is marked instead, and ended by the collect that follows every drive. */
+static void starve(multi *m, pph_fetch_job *job)
+{
+    if (!job)
+        return;
+    job->starved = true;
+    m->starving = true;
 }
 
 static int on_socket(CURL *easy, curl_socket_t socket, int what, void *context, void *assigned)
 {
     multi *m = context;
     watch *w = assigned;
+    pph_fetch_job *job = job_of(easy);
     if (what == CURL_POLL_REMOVE) {
         if (w) {
             curl_multi_assign(m->handle, socket, NULL);
             unwatch(w);
         }
+        if (job && job->running)
+            job->orphaned = m->orphaned = true;
         return 0;
     }
     if (!w) {
@@ -153,17 +168,67 @@ static int on_socket(CURL *easy, curl_socket_t socket, int what, void *context, 
             w = NULL;
         }
     }
-    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    if (!w || uv_poll_start(&w->poll, events, on_ready))
-        starve(m, easy);
+    if (!w) {
+        starve(m, job);
+        return 0;
+    }
+    w->user = job;
+    w->events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    if (uv_poll_start(&w->poll, w->events, on_ready))
+        starve(m, job);
     return 0;
+}
+
+/* libcurl 7.88 closes a socket that is not connected yet without a word before, and only then asks
+ * not to watch it any more. In between, its number may be somebody else's: so the loop is made to
+ * forget the sockets of a transfer before that is taken out ... */
+static void forget_sockets(multi *m, const pph_fetch_job *user)
+{
+    for (watch *w = m->watches, *next; w; w = next) {
+        next = w->next;
+        if (w->user == user) {
+            curl_multi_assign(m->handle, w->socket, NULL);
+            unwatch(w);
+        }
+    }
+}
+
+/* ... and where a transfer went from one address of its host to the next, and the new socket has the
+ * number of the old one, the loop learns that it is another (libuv would believe to have it
+ * registered, and abort the process when told otherwise by the system). */
+void pph_fetch_multi_renew(curl_socket_t socket)
+{
+    for (watch *w = shared ? shared->watches : NULL; w; w = w->next)
+        if (w->socket == socket && !uv_poll_stop(&w->poll))
+            uv_poll_start(&w->poll, w->events, on_ready);
+}
+
+/* When an address of a host has refused, libcurl 7.88 closes the socket and, but for the first one,
+ * forgets to set the time for the next address, so that the transfer would hang. Pausing and
+ * resuming has libcurl look at a transfer again at once; it does no harm to one that is well. */
+static void nudge(multi *m)
+{
+    m->orphaned = false;
+    for (pph_fetch_job *job = m->jobs; job; job = job->next)
+        if (job->orphaned) {
+            job->orphaned = false;
+            curl_easy_pause(job->easy, CURLPAUSE_RECV);
+            curl_easy_pause(job->easy, CURLPAUSE_CONT);
+        }
+}
+
+static void take_out(multi *m, pph_fetch_job *job)
+{
+    if (!job->running)
+        return;
+    forget_sockets(m, job);
+    job->running = job->orphaned = false;
+    curl_multi_remove_handle(m->handle, job->easy);
 }
 
 static void finish(multi *m, pph_fetch_job *job, CURLcode code)
 {
-    if (job->running)
-        curl_multi_remove_handle(m->handle, job->easy);
-    job->running = false;
+    take_out(m, job);
     job->starved = false;
     job->done(job, code);
 }
@@ -186,12 +251,9 @@ static void collect(multi *m)
 {
     int left;
     for (CURLMsg *message; (message = curl_multi_info_read(m->handle, &left));) {
-        char *tag = NULL;
         CURLcode code = message->data.result;
-        if (message->msg != CURLMSG_DONE)
-            continue;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &tag);
-        finish(m, (pph_fetch_job *)(void *)tag, code);
+        if (message->msg == CURLMSG_DONE)
+            finish(m, job_of(message->easy_handle), code);
     }
     finish_starved(m);
 }
@@ -213,10 +275,8 @@ static void close_handle(multi *m)
 static void give_up(multi *m)
 {
     for (pph_fetch_job *job = m->jobs; job; job = job->next) {
-        if (job->running)
-            curl_multi_remove_handle(m->handle, job->easy);
         job->starved = job->running;
-        job->running = false;
+        take_out(m, job);
     }
     close_handle(m);
     m->starving = true;
@@ -247,7 +307,7 @@ static pph_status open_handle(multi *m, pph_error *err)
     code = code ? code : curl_multi_setopt(handle, CURLMOPT_SOCKETDATA, m);
     code = code ? code : curl_multi_setopt(handle, CURLMOPT_TIMERFUNCTION, on_timer);
     code = code ? code : curl_multi_setopt(handle, CURLMOPT_TIMERDATA, m);
-    code = code ? code : curl_multi_setopt(handle, CURLMOPT_MAXCONNECTS, (long)idle_connections);
+    code = code ? code : curl_multi_setopt(handle, CURLMOPT_MAXCONNECTS, (long)kept_connections);
     code = code ? code
                 : curl_multi_setopt(handle, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)most_connections);
     code =
@@ -303,8 +363,7 @@ pph_status pph_fetch_multi_start(pph_fetch_job *job, pph_error *err)
 void pph_fetch_multi_cancel(pph_fetch_job *job)
 {
     if (job->running)
-        curl_multi_remove_handle(shared->handle, job->easy);
-    job->running = false;
+        take_out(shared, job);
     job->starved = false;
 }
 

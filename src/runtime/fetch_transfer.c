@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "runtime/fetch_address.h"
+#include "runtime/fetch_multi.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +106,11 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
         if (t->why)
             return CURL_SOCKET_BAD;
     }
-    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    int fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    pph_fetch_multi_renew(fd);
+    return fd;
 }
 
 /* The second look, at the peer of the connection that is about to be used. */
@@ -182,6 +187,27 @@ static CURLcode set_callbacks(pph_fetch_transfer *t, void *tag)
     return code;
 }
 
+#ifdef PPH_FAULTS
+static struct curl_slist *resolved;
+
+void pph_fetch_transfer_resolve(const char *entry)
+{
+    curl_slist_free_all(resolved);
+    resolved = entry ? curl_slist_append(NULL, entry) : NULL;
+}
+
+static CURLcode set_resolved(pph_fetch_transfer *t)
+{
+    return resolved ? curl_easy_setopt(t->easy, CURLOPT_RESOLVE, resolved) : CURLE_OK;
+}
+#else
+static CURLcode set_resolved(const pph_fetch_transfer *t)
+{
+    (void)t;
+    return CURLE_OK;
+}
+#endif
+
 pph_status pph_fetch_transfer_init(pph_fetch_transfer *t, const pph_fetch_options *options,
                                    const pph_future *future, void *tag, pph_error *err)
 {
@@ -191,6 +217,7 @@ pph_status pph_fetch_transfer_init(pph_fetch_transfer *t, const pph_fetch_option
     t->easy = curl_easy_init();
     CURLcode code = t->easy ? set_manners(t) : CURLE_OUT_OF_MEMORY;
     code = code ? code : set_callbacks(t, tag);
+    code = code ? code : set_resolved(t);
     if (code == CURLE_OUT_OF_MEMORY)
         return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for a transfer");
     if (code != CURLE_OK)

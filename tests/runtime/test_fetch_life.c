@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "fetch_check.h"
 #include "runtime/fetch_address.h"
+#include "runtime/fetch_transfer.h"
 #include "runtime/loop.h"
 
 #include <setjmp.h>
@@ -51,7 +52,7 @@ static void many_at_once(void **state)
     for (int i = 0; i < count; i++)
         fetch_fetched(futures[i], "hello");
     /* Connections are used again, and no more are opened than one host is asked to bear. */
-    assert_in_range(http_server_peak(fetch_server), 2, 48);
+    assert_in_range(http_server_connections(fetch_server), 2, 48);
 }
 
 static void cancelled_in_the_body(void **state)
@@ -181,6 +182,54 @@ static void public_servers_do_not_lead_inside(void **state)
     fetch_refuse("/ok", &options, PPH_FORBIDDEN_ADDRESS, "127.0.0.1, a loopback");
 }
 
+/* Names with several addresses, in the order given. */
+static const char *named(const char *name, const char *addresses, const char *path)
+{
+    static char url[256];
+    char entry[256];
+    snprintf(entry, sizeof entry, "%s:%d:%s", name, http_server_port(fetch_server), addresses);
+    snprintf(url, sizeof url, "http://%s:%d%s", name, http_server_port(fetch_server), path);
+    pph_fetch_transfer_resolve(entry);
+    return url;
+}
+
+/* The server listens at 127.0.0.1 alone: the others refuse, one after the other. */
+static void the_next_address_is_tried(void **state)
+{
+    (void)state;
+    pph_fetch_options options = fetch_once();
+    fetch_expect(named("some.test", "127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.1", "/ok"), &options,
+                 "hello");
+    fetch_expect(named("more.test", "[::1],127.0.0.2,127.0.0.1", "/ok"), &options, "hello");
+    fetch_refuse(named("none.test", "127.0.0.2,127.0.0.3,127.0.0.4", "/ok"), &options, PPH_NETWORK,
+                 "no connection");
+    pph_fetch_transfer_resolve(NULL);
+}
+
+static void names_with_private_addresses_are_refused(void **state)
+{
+    (void)state;
+    pph_fetch_options options = fetch_once();
+    options.public_only = true;
+    pph_fetch_address_pretend("127.0.0.2");
+    int before = http_server_connections(fetch_server);
+    fetch_refuse(named("a.test", "127.0.0.1,127.0.0.2", "/ok"), &options, PPH_FORBIDDEN_ADDRESS,
+                 "127.0.0.1, a loopback");
+    /* The public one is tried first and refuses. */
+    fetch_refuse(named("b.test", "127.0.0.2,127.0.0.1", "/ok"), &options, PPH_FORBIDDEN_ADDRESS,
+                 "127.0.0.1, a loopback");
+    fetch_refuse(named("c.test", "[::1],127.0.0.2", "/ok"), &options, PPH_FORBIDDEN_ADDRESS,
+                 "::1, a loopback");
+    /* The forbidden one first: the public one, which would answer, is not asked any more. */
+    pph_fetch_address_pretend("127.0.0.1");
+    fetch_refuse(named("d.test", "10.0.0.1,127.0.0.1", "/ok"), &options, PPH_FORBIDDEN_ADDRESS,
+                 "10.0.0.1, a private");
+    assert_int_equal(http_server_connections(fetch_server), before);
+    fetch_expect(named("e.test", "127.0.0.1", "/ok"), &options, "hello");
+    pph_fetch_transfer_resolve(NULL);
+    pph_fetch_address_pretend(NULL);
+}
+
 /* The nth allocation fails, for each n, wherever it happens: in our code, in libcurl, in libuv. */
 static void want_of_memory_is_told(void **state)
 {
@@ -296,6 +345,8 @@ int main(void)
         cmocka_unit_test(private_addresses_in_any_spelling),
 #ifdef PPH_FAULTS
         cmocka_unit_test(public_servers_do_not_lead_inside),
+        cmocka_unit_test(the_next_address_is_tried),
+        cmocka_unit_test(names_with_private_addresses_are_refused),
         cmocka_unit_test(want_of_memory_is_told),
         cmocka_unit_test(want_of_memory_at_the_beginning),
 #endif
