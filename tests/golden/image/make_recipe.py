@@ -3,7 +3,8 @@
 Run where transformers and Pillow are: python3 make_recipe.py
 An element: config (the text of a preprocessor_config.json), picture [width, height, seed] as in
 make_resample.py, size [width, height] of the result, floats (crc32 of the f32 values, planar,
-little-endian) and, where the config lets the 8-bit picture be seen, pixels (its crc32, interleaved).
+little-endian) and, unless it is padded at the end, pixels (crc32 of the 8-bit picture,
+interleaved).
 """
 import json
 import os
