@@ -1,9 +1,9 @@
 /* The door to libspng.
  *
  * Every colour type and depth, interlaced or not. 16-bit samples keep their high byte. Sizes are
- * judged from the header; a header that promises more pixels than its bytes can hold is refused before
- * they are allocated; what other chunks may take is bounded. A file must be whole, up to its end
- * chunk. Gamma and colour profiles are not applied. No state but a note per thread. */
+ * judged from the header; a header that promises more pixels than its bytes can hold is refused
+ * before they are allocated; what other chunks may take is bounded. A file must be whole, up to its
+ * end chunk. Gamma and colour profiles are not applied. No state but a note per thread. */
 #include "image/exif.h"
 #include "image/formats.h"
 

@@ -1,10 +1,10 @@
 /* Resizing in two passes over kernels of the compute room.
  *
  * Owns the weights: which source pixels make an output pixel and how much each counts. They are
- * computed in double precision in one fixed order of operations and rounded to 22 bits, and the picture
- * between the passes is rounded to 8 bits; both belong to the result. Memory is that of the result, of
- * the rows between the passes, and of the weights: a border of the canvas is never stored, and what a
- * region does not need is never made. No state; any thread. */
+ * computed in double precision in one fixed order of operations and rounded to 22 bits, and the
+ * picture between the passes is rounded to 8 bits; both belong to the result. Memory is that of the
+ * result, of the rows between the passes, and of the weights: a border of the canvas is never
+ * stored, and what a region does not need is never made. No state; any thread. */
 #include "image/resample.h"
 
 #include "base/mem.h"
@@ -103,8 +103,8 @@ static void axis_deinit(axis *a)
     *a = (axis){0};
 }
 
-/* The taps of one output: the first source and how many; their weights, which sum to 1, to `weights`
- * unless that is NULL. */
+/* The taps of one output: the first source and how many; their weights, which sum to 1, to
+ * `weights` unless that is NULL. */
 static size_t reach_of(size_t output, size_t length, size_t target, pph_filter filter,
                        size_t *first, double *weights)
 {
@@ -239,8 +239,8 @@ static void run_across(const across_job *job, uint8_t *out, const uint8_t *in, s
                                      job->x->weights, job->x->group_stride, job->x->count);
 }
 
-/* Straight from the picture; its last rows, past which the kernel would read beyond the pixels, from
- * a copy with room behind it. */
+/* Straight from the picture; its last rows, past which the kernel would read beyond the pixels,
+ * from a copy with room behind it. */
 static pph_status across_direct(const across_job *job, pph_error *err)
 {
     const pph_image *image = job->canvas->image;
@@ -420,8 +420,8 @@ static pph_status run_passes(pph_image *out, const pph_canvas *canvas, uint32_t 
     return PPH_OK;
 }
 
-/* Sources of the outputs from .. from + count - 1. The position advances by repeated addition, whose
- * roundings are part of the result. */
+/* Sources of the outputs from .. from + count - 1. The position advances by repeated addition,
+ * whose roundings are part of the result. */
 static uint32_t *nearest_sources(size_t length, size_t target, size_t from, size_t count,
                                  pph_error *err)
 {

@@ -1,4 +1,5 @@
-/* Any bytes as a preprocessor_config.json: an error, or a recipe that keeps the sizes it promises. */
+/* Any bytes as a preprocessor_config.json: an error, or a recipe that keeps the sizes it promises.
+ */
 #include "base/mem.h"
 #include "image/recipe.h"
 #include <stdlib.h>

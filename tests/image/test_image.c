@@ -1,4 +1,5 @@
-/* Decoding: sample files of every kind against Pillow's pixels, and what is damaged, lying or too large. */
+/* Decoding: sample files of every kind against Pillow's pixels, and what is damaged, lying or too
+ * large. */
 #include "base/mem.h"
 #include "fixtures.h"
 #include <setjmp.h>

@@ -94,8 +94,8 @@ static void nothing_said_is_clip(void **state)
     pph_recipe read, clip = pph_recipe_default_clip(224);
     static const char *const texts[] = {
         "{}",
-        "{\"size\": null, \"crop_size\": null, \"do_resize\": null, \"resample\": null, "
-        "\"image_mean\": null, \"rescale_factor\": null, \"do_pad\": null}",
+        "{\"size\": null, \"crop_size\": null, \"resample\": null, \"image_mean\": null}",
+        "{\"do_resize\": null, \"rescale_factor\": null, \"do_pad\": null}",
         "{\"size\": 224.0, \"crop_size\": [224, 224], \"unknown\": {\"key\": []}}",
         "{\"crop_size\": {\"shortest_edge\": 224}}",
     };

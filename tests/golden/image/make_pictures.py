@@ -1,9 +1,9 @@
 """Writes the sample pictures in pictures/ and pictures.txt, what they must decode to.
 
 Run where Pillow is: python3 make_pictures.py
-A line of pictures.txt: file width height crc32, of the RGB bytes, upright, alpha over white. Expected
-pixels are Pillow's own wherever Pillow gives what we promise; 16-bit grey is scaled here, because
-Pillow clips it, and what Pillow cannot write is written here by hand.
+A line of pictures.txt: file width height crc32, of the RGB bytes, upright, alpha over white.
+Expected pixels are Pillow's own wherever Pillow gives what we promise; 16-bit grey is scaled here,
+because Pillow clips it, and what Pillow cannot write is written here by hand.
 """
 import io
 import os
@@ -22,8 +22,8 @@ def scene(width, height, channels=3):
     """Soft waves with some grain: neither flat nor noise."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     grain = np.random.default_rng(width * 1000 + height).normal(0, 5, (height, width))
-    planes = [127 + 110 * np.sin(x / (3 + c) + y / (5 + 2 * c) + c) + grain for c in range(channels)]
-    return np.stack(planes, -1).clip(0, 255).astype(np.uint8)
+    waves = [np.sin(x / (3 + c) + y / (5 + 2 * c) + c) for c in range(channels)]
+    return np.stack([127 + 110 * wave + grain for wave in waves], -1).clip(0, 255).astype(np.uint8)
 
 
 def rgb(width=29, height=23):
@@ -154,7 +154,8 @@ def pngs():
             add(f"png_grey{depth}" + tail, png(low, depth, 0, interlaced))
             add(f"png_palette{depth}" + tail, png(low, depth, 3, interlaced, palettes[depth]))
         add("png_palette8" + tail, png(eight[1] >> 4, 8, 3, interlaced, palette))
-        add("png_palette_alpha" + tail, png(eight[1] >> 4, 8, 3, interlaced, palette + see_through))
+        add("png_palette_alpha" + tail,
+            png(eight[1] >> 4, 8, 3, interlaced, palette + see_through))
         add("png_rgb16" + tail, png(sixteen[3], 16, 2, interlaced))
         add("png_rgba16" + tail, png(sixteen[4], 16, 6, interlaced))
         add("png_grey_alpha16" + tail, png(sixteen[2], 16, 4, interlaced))
@@ -168,7 +169,8 @@ def pngs():
     value = int(sixteen[1][4, 5, 0])
     grey = (sixteen[1] >> 8).astype(np.uint8)[..., 0]
     shown = np.where(sixteen[1][..., 0] == value, 255, grey).astype(np.uint8)
-    add("png_grey16_key.png", png(sixteen[1], 16, 0, before=chunk(b"tRNS", struct.pack(">H", value))),
+    key = chunk(b"tRNS", struct.pack(">H", value))
+    add("png_grey16_key.png", png(sixteen[1], 16, 0, before=key),
         Image.fromarray(shown, "L").convert("RGB"))
     add("png_gamma.png", png(eight[3], 8, 2, before=chunk(b"gAMA", struct.pack(">I", 100000))))
     add("png_1x1.png", png(eight[3][:1, :1], 8, 2))
@@ -194,7 +196,8 @@ def webps():
         saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True))
 
 
-def gif_parts(width, height, indices, left=0, top=0, interlaced=False, transparent=None, screen=None):
+def gif_parts(width, height, indices, left=0, top=0, interlaced=False, transparent=None,
+              screen=None):
     """A GIF of one frame; the pixels' code stream is taken from one that Pillow wrote."""
     order = np.arange(height)
     if interlaced:
@@ -209,7 +212,7 @@ def gif_parts(width, height, indices, left=0, top=0, interlaced=False, transpare
     out += scene(16, 1, 3).tobytes()
     if transparent is not None:
         out += b"!\xf9\4\1\0\0" + bytes([transparent]) + b"\0"
-    out += b"," + struct.pack("<HHHH", left, top, width, height) + bytes([0x40 if interlaced else 0])
+    out += b"," + struct.pack("<HHHHB", left, top, width, height, 0x40 if interlaced else 0)
     return out + codes + b";"
 
 
@@ -232,7 +235,8 @@ def gifs():
         Image.fromarray(screen, "RGB"))
     frames = [rgb(20, 15).quantize(32), rgb(20, 15).rotate(180).quantize(32)]
     data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    add("gif_animated.gif", data, next(ImageSequence.Iterator(Image.open(io.BytesIO(data)))).convert("RGB"))
+    first = next(ImageSequence.Iterator(Image.open(io.BytesIO(data))))
+    add("gif_animated.gif", data, first.convert("RGB"))
     add("gif_256.gif", saved(rgb(33, 31).quantize(256), "GIF"))
 
 

@@ -2,8 +2,9 @@
 
 Run where transformers and Pillow are: python3 make_recipe.py
 An element: config (the text of a preprocessor_config.json), picture [width, height, seed] as in
-make_resample.py, size [width, height] of the result, floats (crc32 of the f32 values, little endian,
-planar) and, where the config lets the 8-bit picture be seen, pixels (its crc32, interleaved).
+make_resample.py, size [width, height] of the result, floats (crc32 of the f32 values, planar,
+little-endian) and, unless it is padded at the end, pixels (crc32 of the 8-bit picture,
+interleaved).
 """
 import json
 import os
@@ -34,8 +35,8 @@ CASES = [
       "resample": 3, "size": 224}, AWKWARD),
     ({}, AWKWARD[:3]),
     ({"image_processor_type": "CLIPImageProcessor", "processor_class": "LlavaProcessor",
-      "crop_size": {"height": 336, "width": 336}, "size": {"shortest_edge": 336}, "do_rescale": True,
-      "rescale_factor": 0.00392156862745098}, AWKWARD[:4]),
+      "crop_size": {"height": 336, "width": 336}, "size": {"shortest_edge": 336},
+      "do_rescale": True, "rescale_factor": 0.00392156862745098}, AWKWARD[:4]),
     ({"image_processor_type": "LlavaImageProcessor", "do_pad": True, "size": {"shortest_edge": 64},
       "crop_size": {"height": 64, "width": 64}}, AWKWARD),
     ({"image_processor_type": "LlavaImageProcessor", "do_pad": True, "do_center_crop": False,
