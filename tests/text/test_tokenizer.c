@@ -190,7 +190,7 @@ static void test_clip_golden(void **state)
     (void)state;
     char folder[32];
     if (!make_clip_folder(folder)) {
-        printf("1 case skipped: no ../shared/fixtures\n");
+        printf("# 1 case skipped: no ../shared/fixtures\n");
         skip();
     }
     pph_tokenizer *tokenizer = open_good(folder);
