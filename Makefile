@@ -32,7 +32,7 @@ test: packages-test
 	@$(call setup,build/test,-Dfaults=true)
 	ninja -C build/test
 	@meson test -C build/test --no-rebuild --print-errorlogs $(TESTS); \
-	    tools/test-summary $(if $(LABEL),--label $(LABEL)) build/test
+	    tools/test-summary $(if $(LABEL),--label '$(LABEL)') build/test
 
 bench: all
 	meson test -C build --no-rebuild --benchmark --verbose

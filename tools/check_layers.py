@@ -58,8 +58,6 @@ def check_source(gate, path, room):
             if first not in allowed:
                 gate.complain(path, line, f'{room}/ includes "{name}": '
                                           f"{room}/ may use {', '.join(sorted(allowed))}")
-            elif in_source and not (gate.root / "src" / name).exists():
-                gate.complain(path, line, f'"{name}" is not there')
         elif in_source:
             gate.complain(path, line, f'"{name}" is not written as "room/file.h"')
 

@@ -26,11 +26,17 @@
             return pph_try_status_;                         \
     } while (0)
 
-/* Fill *err (when not NULL) and give the status back: `return PPH_FAIL(err, PPH_IO, "...");` */
-#define PPH_FAIL(err, status, ...) pph_error_set((err), (status), __VA_ARGS__)
+/* Fill *err (when not NULL) and give the status back: `return PPH_FAIL(err, PPH_IO, "...");` The
+ * status is seen by the compiler, which so knows that what a success fills in was not. */
+#define PPH_FAIL(err, status, ...)                           \
+    (__extension__({                                         \
+        pph_status pph_fail_status_ = (status);              \
+        pph_error_set((err), pph_fail_status_, __VA_ARGS__); \
+        pph_fail_status_;                                    \
+    }))
 
 #define PPH_FAIL_MEMORY(err, bytes) \
-    pph_error_set((err), PPH_OUT_OF_MEMORY, "no memory for %zu bytes", (size_t)(bytes))
+    PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for %zu bytes", (size_t)(bytes))
 
 /* Run `release(&variable)` when the variable's scope ends. */
 #define PPH_AUTO(release) __attribute__((cleanup(release)))

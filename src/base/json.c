@@ -1,8 +1,9 @@
 /* The door to jansson. Refuses duplicate keys, trailing bytes and wrong types with a sentence that
- * says where. jansson's heap is ours, set once before the first parse. */
+ * says where. jansson's heap is json_heap.c's, set once before the first parse. */
 #include "base/json.h"
 
 #include "base/file.h"
+#include "base/json_heap.h"
 #include "base/mem.h"
 #include <inttypes.h>
 #include <jansson.h>
@@ -13,51 +14,86 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FLAGS = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL };
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-/* jansson reports most failures of its heap as an empty or a syntax error, and its lexer even drops
- * the byte and goes on; so whether this thread's parse was ever refused memory is kept here. */
-static _Thread_local bool starved;
-
-static void *allocate(size_t size)
-{
-    void *memory = pph_alloc(size);
-    starved |= !memory;
-    return memory;
-}
 
 static void set_heap(void)
 {
-    json_set_alloc_funcs(allocate, pph_free);
+    json_set_alloc_funcs(pph_json_heap_take, pph_json_heap_give);
 }
 
-static json_t *load(const char *bytes, size_t size, json_error_t *problem)
+/* The end of the string that begins at text[at], or of the text. */
+static size_t skip_string(pph_str text, size_t at)
 {
-    const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
-    json_t *root = json_loadb(bytes, size, flags, problem);
-    /* Real files hold integers that no machine word does: 10^30 for "no limit". */
-    if (!root && json_error_code(problem) == json_error_numeric_overflow)
-        root = json_loadb(bytes, size, flags | JSON_DECODE_INT_AS_REAL, problem);
-    return root;
+    for (at++; at < text.size && text.data[at] != '"'; at++)
+        at += text.data[at] == '\\';
+    return PPH_MIN(at + 1, text.size);
+}
+
+/* Copy a document, with ".0" behind each integer of 19 digits and more, which makes it a float. */
+static pph_status widen(pph_str text, pph_buffer *out, pph_error *err)
+{
+    size_t copied = 0;
+    for (size_t at = 0; at < text.size;) {
+        if (text.data[at] == '"') {
+            at = skip_string(text, at);
+            continue;
+        }
+        /* All of a number, so that the digits of a fraction or an exponent are not taken for one. */
+        size_t length = 0, digits = 0;
+        for (; at + length < text.size && strchr("+-.0123456789Ee", text.data[at + length]);
+             length++)
+            digits += text.data[at + length] >= '0' && text.data[at + length] <= '9';
+        at += length ? length : 1;
+        if (digits < 19 || digits + (text.data[at - length] == '-') != length)
+            continue;
+        PPH_TRY(pph_buffer_append(out, text.data + copied, at - copied, err));
+        PPH_TRY(pph_buffer_append(out, ".0", 2, err));
+        copied = at;
+    }
+    return pph_buffer_append(out, text.data + copied, text.size - copied, err);
+}
+
+/* Parse into `heap`. False, and nothing else is known, when there was no memory. */
+static bool load(pph_json_heap *heap, pph_str text, json_t **root, json_error_t *problem)
+{
+    if (setjmp(heap->escape)) {
+        pph_json_heap_use(NULL);
+        return false;
+    }
+    pph_json_heap_use(heap);
+    *root = json_loadb(text.data, text.size, FLAGS, problem);
+    pph_json_heap_use(NULL);
+    return true;
 }
 
 pph_status pph_json_parse(pph_json **out, const void *bytes, size_t size, const char *name,
                           pph_error *err)
 {
     pthread_once(&once, set_heap);
-    json_error_t problem;
     pph_str text = {size ? bytes : "", size};
     if (pph_str_starts(text, "\xEF\xBB\xBF"))
         text = (pph_str){text.data + 3, size - 3};
-    starved = false;
-    json_t *root = load(text.data, text.size, &problem);
-    if (starved) {
-        json_decref(root);
+    PPH_AUTO(pph_json_heap_free) pph_json_heap *heap = pph_json_heap_new();
+    PPH_AUTO(pph_buffer_deinit) pph_buffer wide = {0};
+    json_error_t problem;
+    json_t *root;
+    if (!heap || !load(heap, text, &root, &problem))
         return PPH_FAIL_MEMORY(err, size);
+    /* Real files hold integers that no machine word does: 10^30 for "no limit". */
+    if (!root && json_error_code(&problem) == json_error_numeric_overflow) {
+        PPH_TRY(widen(text, &wide, err));
+        if (!load(heap, (pph_str){(char *)wide.data, wide.size}, &root, &problem))
+            return PPH_FAIL_MEMORY(err, size);
     }
     if (!root)
         return PPH_FAIL(err, PPH_CORRUPT, "%s: not valid JSON: line %d, column %d: %s", name,
                         problem.line, problem.column, problem.text);
+    /* pph_json_free finds the heap before its root; it goes with the document from here on. */
+    if (pph_json_heap_of(root) != heap)
+        return PPH_FAIL(err, PPH_INTERNAL, "%s: a document that is not where it was made", name);
+    heap = NULL;
     *out = root;
     return PPH_OK;
 }
@@ -71,8 +107,10 @@ pph_status pph_json_load(pph_json **out, const char *path, size_t limit, pph_err
 
 void pph_json_free(pph_json **document)
 {
-    json_decref(*document);
-    *document = NULL;
+    if (!*document)
+        return;
+    pph_json_heap *heap = pph_json_heap_of(PPH_TAKE(*document));
+    pph_json_heap_free(&heap);
 }
 
 bool pph_json_is_object(const pph_json *value)
@@ -95,16 +133,9 @@ bool pph_json_is_number(const pph_json *value)
     return json_is_number(value);
 }
 
-/* Past 2^53 a float is not the integer that someone wrote. */
-static bool is_whole(const json_t *value)
-{
-    double real = json_real_value(value);
-    return json_is_real(value) && fabs(real) <= 9007199254740992.0 && real == floor(real);
-}
-
 bool pph_json_is_integer(const pph_json *value)
 {
-    return json_is_integer(value) || is_whole(value);
+    return json_is_integer(value);
 }
 
 bool pph_json_is_bool(const pph_json *value)
@@ -143,7 +174,7 @@ pph_str pph_json_string(const pph_json *value)
 
 int64_t pph_json_integer(const pph_json *value)
 {
-    return is_whole(value) ? (int64_t)json_real_value(value) : json_integer_value(value);
+    return json_integer_value(value);
 }
 
 double pph_json_number(const pph_json *value)
@@ -184,9 +215,14 @@ pph_status pph_json_get_integer(const pph_json *object, const char *key, int64_t
         *out = fallback;
         return PPH_OK;
     }
-    if (!pph_json_is_integer(value))
+    int64_t number;
+    double real = json_number_value(value);
+    if (json_is_integer(value))
+        number = json_integer_value(value);
+    else if (json_is_real(value) && fabs(real) < 9e15 && real == floor(real))
+        number = (int64_t)real;
+    else
         return PPH_FAIL(err, PPH_CORRUPT, "'%s' is not an integer", key);
-    int64_t number = pph_json_integer(value);
     if (number < low || number > high)
         return PPH_FAIL(err, PPH_CORRUPT,
                         "'%s' is %" PRId64 ", allowed are %" PRId64 " to %" PRId64, key, number,

@@ -11,7 +11,7 @@ typedef struct json_t pph_json; /* a value inside a document; borrowed */
 
 /* Parse `size` bytes of UTF-8 that are one object or array. A byte order mark before it is passed
  * over, duplicate keys are refused, nesting is bounded by the parser (2048). Strings may contain
- * U+0000, keys not. Integers that fit no int64 are read as floats, as is then every number.
+ * U+0000, keys not. An integer that fits no int64 is read as a float.
  * name  for messages. Free with pph_json_free.
  * Errors  PPH_CORRUPT with line and column, PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_json_parse(pph_json **out, const void *bytes, size_t size,
@@ -25,7 +25,7 @@ bool pph_json_is_object(const pph_json *value);
 bool pph_json_is_array(const pph_json *value);
 bool pph_json_is_string(const pph_json *value);
 bool pph_json_is_number(const pph_json *value);
-bool pph_json_is_integer(const pph_json *value); /* or a float below 2^53 with no fraction */
+bool pph_json_is_integer(const pph_json *value); /* written as one: 3, not 3.0 */
 bool pph_json_is_bool(const pph_json *value);
 bool pph_json_is_null(const pph_json *value); /* null, or no value at all (NULL) */
 

@@ -22,10 +22,24 @@ int pph_command_usage(const char *command, const char *format, ...)
     return PPH_EXIT_USAGE;
 }
 
+/* A message may quote what came from outside: nothing of it may steer the terminal. */
 int pph_command_failed(const pph_error *error)
 {
-    fprintf(stderr, "paraphym: %s\n",
-            error->message[0] ? error->message : pph_status_text(error->status));
+    const char *message = error->message[0] ? error->message : pph_status_text(error->status);
+    pph_str rest = pph_str_view(message);
+    fprintf(stderr, "paraphym: ");
+    while (rest.size) {
+        size_t good = PPH_MIN(pph_utf8_check(rest), rest.size);
+        for (size_t i = 0; i < good; i++) {
+            unsigned char c = (unsigned char)rest.data[i];
+            fputc(c < 0x20 || c == 0x7F ? '?' : c, stderr);
+        }
+        if (good < rest.size)
+            fputc('?', stderr);
+        good += good < rest.size;
+        rest = (pph_str){rest.data + good, rest.size - good};
+    }
+    fputc('\n', stderr);
     return PPH_EXIT_FAILED;
 }
 

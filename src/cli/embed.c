@@ -44,12 +44,12 @@ static pph_status print_line(const pph_cli_input *input, const char *model,
 static void complain(const pph_cli_input *input, const pph_error *error)
 {
     size_t length = strlen(input->name);
-    bool named = strncmp(error->message, input->name, length) == 0;
-    if (named)
-        fprintf(stderr, "paraphym: %s\n", error->message);
-    else
-        fprintf(stderr, "paraphym: %.100s%s: %s\n", input->name, length > 100 ? "..." : "",
-                error->message);
+    bool named = length && strncmp(error->message, input->name, length) == 0;
+    pph_error whole = *error;
+    if (!named)
+        (void)PPH_FAIL(&whole, error->status, "%.100s%s: %s", input->name,
+                       length > 100 ? "..." : "", error->message);
+    pph_command_failed(&whole);
 }
 
 /* A line on a terminal's bottom for long work; nothing when stderr is no terminal. */

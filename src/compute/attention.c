@@ -19,7 +19,7 @@ typedef struct work {
     size_t size, keys, key_panels, size_panels;
     size_t score_stride; /* whole panels of keys */
     char *key, *value;   /* panels: [key_panels][size][64], [size_panels][keys][64] */
-    char *query;         /* [BLOCK][size], when q must be widened first */
+    char *query;         /* [BLOCK][size]: q's rows lie far apart, on few sets of the cache */
     char *weight;        /* [BLOCK][score_stride], exponents in bf16; f32 ones replace the scores */
     float *score;        /* [BLOCK][score_stride] */
     float *sum;          /* [BLOCK] */
@@ -67,9 +67,9 @@ static pph_status prepare(work *w, const pph_attention *op, pph_scratch *scratch
     w->result = pph_scratch_take(scratch, BLOCK * w->size_panels * PPH_PANEL * sizeof(float));
     w->weight = bf16 ? pph_scratch_take(scratch, BLOCK * w->score_stride * w->element) : NULL;
     w->wide = widen ? pph_scratch_take(scratch, op->keys * op->size * sizeof(float)) : NULL;
-    w->query = widen ? pph_scratch_take(scratch, BLOCK * op->size * sizeof(float)) : NULL;
-    if (!w->key || !w->value || !w->score || !w->sum || !w->result || (bf16 && !w->weight) ||
-        (widen && (!w->wide || !w->query)))
+    w->query = pph_scratch_take(scratch, BLOCK * op->size * w->element);
+    if (!w->key || !w->value || !w->score || !w->sum || !w->result || !w->query ||
+        (bf16 && !w->weight) || (widen && !w->wide))
         return PPH_FAIL_MEMORY(err, largest);
     return PPH_OK;
 }
@@ -157,15 +157,14 @@ static void block(work *w, size_t head, size_t row, size_t count)
     const pph_attention *op = w->op;
     size_t past = op->keys - (op->causal ? op->queries : 0);
     size_t seen = op->causal ? past + row + count : op->keys; /* by the last query */
-    const void *q = at(op->q, row, head, w->size);
-    size_t q_stride = op->q.stride;
-    if (w->query) {
+    if (w->wide)
         widen(w, (float *)w->query, op->q, row, head, count);
-        q = w->query;
-        q_stride = w->size;
-    }
+    else
+        for (size_t i = 0; i < count; i++)
+            memcpy(w->query + i * w->size * w->element, at(op->q, row + i, head, w->size),
+                   w->size * w->element);
     for (size_t p = 0; p * PPH_PANEL < seen; p++)
-        multiply(w, w->score + p * PPH_PANEL, w->score_stride, q, q_stride,
+        multiply(w, w->score + p * PPH_PANEL, w->score_stride, w->query, w->size,
                  w->key + p * PPH_PANEL * even(w->size) * w->element, count, w->size);
     for (size_t i = 0; i < count; i++)
         weigh(w, i, op->causal ? past + row + i + 1 : op->keys, even(seen));

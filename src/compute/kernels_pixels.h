@@ -35,7 +35,7 @@ typedef struct pph_pixel_kernels {
                    size_t rows, const pph_pixel_span *spans, const int32_t *weights,
                    size_t group_stride, size_t width);
 
-    /* One output row from `taps` source rows: out[i] = clip((half + sum of weight * in[k][i]) >> 22).
+    /* One output row from several: out[i] = clip((half + sum of weight * in[k][i]) >> 22).
      * out      u8 [bytes]; does not overlap `in`
      * in       u8 [taps, bytes], rows `stride` bytes apart; nothing else is read
      * weights  packed, (taps + 3) / 4 groups */

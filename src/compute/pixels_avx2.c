@@ -1,8 +1,8 @@
 /* Kernels on pixels with 256-bit registers.
  *
- * There is no exact and fast 32-bit multiply-add, so a weight is cut in two: w = high * 65536 + low,
- * with low in -32768..32767. A pixel times either fits vpmaddwd's 16-bit factors, and the sums of
- * both halves, put together modulo 2^32, are the exact sum.
+ * There is no exact and fast 32-bit multiply-add, so a weight is cut in two: w = high * 65536 +
+ * low, with low in -32768..32767. A pixel times either fits vpmaddwd's 16-bit factors, and the sums
+ * of both halves, put together modulo 2^32, are the exact sum.
  *
  *   group  | low0 low1 | low2 low3 | high0 high1 | high2 high3 |   16-bit words, 16 bytes */
 #include "compute/kernels_pixels.h"

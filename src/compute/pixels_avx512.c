@@ -1,8 +1,8 @@
 /* Kernels on pixels with 512-bit registers and VNNI.
  *
- * vpdpbusd adds four products of an unsigned and a signed byte to 32 bits, so a weight is written in
- * three signed bytes, w = d2 * 65536 + d1 * 256 + d0. Each digit has a sum of its own; put together
- * modulo 2^32 they are the exact sum, whether or not one of them wrapped.
+ * vpdpbusd adds four products of an unsigned and a signed byte to 32 bits, so a weight is written
+ * in three signed bytes, w = d2 * 65536 + d1 * 256 + d0. Each digit has a sum of its own; put
+ * together modulo 2^32 they are the exact sum, whether or not one of them wrapped.
  *
  *   group  | d0 of 4 taps | d1 of 4 taps | d2 of 4 taps | nothing |   16 bytes */
 #include "compute/kernels_pixels.h"
@@ -53,7 +53,7 @@ static void across(uint8_t *out, size_t out_stride, const uint8_t *in, size_t in
     const __m512i by_channel =
         _mm512_broadcast_i32x4(_mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, -1, -1, -1, -1));
     for (size_t y = 0; y < rows; y += 4) {
-        /* Rows that are missing at the end are the last one again: the same bytes, written twice. */
+        /* Rows missing at the end are the last one again: the same bytes, written twice. */
         const uint8_t *from[4];
         uint8_t *to[4];
         for (size_t i = 0; i < 4; i++) {

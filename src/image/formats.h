@@ -11,8 +11,8 @@ typedef struct pph_encoded {
     pph_image_options options;
 } pph_encoded;
 
-/* Each decodes one picture: RGB, opaque, as stored; *orientation is what its EXIF says, 1 to 8 (1 when
- * it says nothing, or nonsense). On error *out is untouched. */
+/* Each decodes one picture: RGB, opaque, as stored; *orientation is what its EXIF says, 1 to 8 (1
+ * when it says nothing, or nonsense). On error *out is untouched. */
 typedef pph_status pph_format_decode(pph_image *out, int *orientation, const pph_encoded *in,
                                      pph_error *err);
 pph_format_decode pph_jpeg_decode;

@@ -1,7 +1,7 @@
 /* The door to giflib.
  *
- * The first frame, interlaced or not, on the file's screen (enlarged when the frame reaches past it);
- * transparent pixels and screen where no frame lies become white. Without any colour table the
+ * The first frame, interlaced or not, on the file's screen (enlarged when the frame reaches past
+ * it); transparent pixels and screen where no frame lies become white. Without any colour table the
  * indices are grey levels. Frames after the first are not read. No state. */
 #include "image/formats.h"
 

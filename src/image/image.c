@@ -1,5 +1,6 @@
-/* The front of the decoders: tells the formats apart, holds sizes against the limits, owns the pixels.
- * Refuses what it does not know by the name of what it is, where that can be told. No state. */
+/* The front of the decoders: tells the formats apart, holds sizes against the limits, owns the
+ * pixels. Refuses what it does not know by the name of what it is, where that can be told. No
+ * state. */
 #include "image/image.h"
 
 #include "base/mem.h"

@@ -1,10 +1,10 @@
 /* Pictures: bytes of a file in, 8-bit RGB out.
  *
- * JPEG, PNG, WebP and GIF are recognised by their first bytes, never by a name. Every picture leaves
- * upright (its EXIF orientation applied) and opaque (transparency laid over white); grey, palette,
- * CMYK and 16-bit pictures become 8-bit RGB. For opaque pictures the pixels equal Pillow's
- * `convert("RGB")`, byte for byte; 16-bit grey is scaled, where Pillow clips it. Colour profiles and
- * gamma are not applied, as in Pillow. Of an animation the first frame is taken.
+ * JPEG, PNG, WebP and GIF are recognised by their first bytes, never by a name. Every picture
+ * leaves upright (its EXIF orientation applied) and opaque (transparency laid over white); grey,
+ * palette, CMYK and 16-bit pictures become 8-bit RGB. For opaque pictures the pixels equal Pillow's
+ * `convert("RGB")`, byte for byte; 16-bit grey is scaled, where Pillow clips it. Colour profiles
+ * and gamma are not applied, as in Pillow. Of an animation the first frame is taken.
  *
  * Nothing here is shared: any number of threads may decode at once. */
 #ifndef PPH_IMAGE_IMAGE_H
@@ -36,9 +36,9 @@ pph_image_options pph_image_options_defaults(void);
  * out      overwritten on success, untouched on error; free with pph_image_deinit
  * bytes    borrowed for the call
  * options  NULL takes the defaults
- * Errors   PPH_INVALID_ARGUMENT (no bytes), PPH_UNSUPPORTED (not one of the formats, or a feature of
- *          one that is not read), PPH_TOO_LARGE (over the limits), PPH_CORRUPT (damaged or cut
- *          short: never a half-filled picture), PPH_OUT_OF_MEMORY */
+ * Errors   PPH_INVALID_ARGUMENT (no bytes), PPH_UNSUPPORTED (not one of the formats, or a
+ *          feature of one that is not read), PPH_TOO_LARGE (over the limits), PPH_CORRUPT (damaged
+ *          or cut short: never a half-filled picture), PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_image_decode(pph_image *out, const void *bytes, size_t size,
                                         const pph_image_options *options, pph_error *err);
 

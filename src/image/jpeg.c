@@ -1,10 +1,10 @@
 /* The door to libjpeg-turbo.
  *
- * Decodes with the library's exact integer transform and its smooth upsampling, which is what Pillow
- * does, so the pixels are the same. Refuses pictures that end before their end marker or whose data
- * end early, over-long series of scans, and sizes over the limits. The library reports failure by
- * calling back, and the callback leaves by longjmp to decode_guarded; everything that must be given
- * back lives in `job`, which belongs to the caller of that function. No state. */
+ * Decodes with the library's exact integer transform and its smooth upsampling, which is what
+ * Pillow does, so the pixels are the same. Refuses pictures that end before their end marker or
+ * whose data end early, over-long series of scans, and sizes over the limits. The library reports
+ * failure by calling back, and the callback leaves by longjmp to decode_guarded; everything that
+ * must be given back lives in `job`, which belongs to the caller of that function. No state. */
 #include "image/exif.h"
 #include "image/formats.h"
 
@@ -19,8 +19,10 @@
 #include <jerror.h>
 
 enum {
-    SCANS_MAX = 100, /* real progressive pictures have about 10 */
-    ROWS = 16,       /* lines asked for at a time */
+    SCANS_MIN = 16,              /* allowed at any size; real progressive pictures have about 10 */
+    SCANS_MAX = 100,             /* allowed at most */
+    SCANNED_PIXELS = 2000000000, /* pixels times scans, between the two */
+    ROWS = 16,                   /* lines asked for at a time */
 };
 
 typedef struct job {
@@ -35,6 +37,7 @@ typedef struct job {
     pph_image image;
     uint8_t *cmyk; /* [ROWS, X, 4], for pictures in CMYK */
     int orientation;
+    int scans; /* allowed */
 } job;
 
 static _Noreturn void leave(job *j, pph_status status)
@@ -128,9 +131,9 @@ static void source_end(j_decompress_ptr codec)
 static void on_progress(j_common_ptr codec)
 {
     job *j = codec->client_data;
-    if (j->codec.input_scan_number > SCANS_MAX)
+    if (j->codec.input_scan_number > j->scans)
         leave(j, PPH_FAIL(j->err, PPH_TOO_LARGE,
-                          "the JPEG picture has more than %d scans: save it anew", SCANS_MAX));
+                          "the JPEG picture has more than %d scans: save it anew", j->scans));
 }
 
 static void read_orientation(job *j)
@@ -209,6 +212,7 @@ static void decode_steps(job *j)
         leave(j, status);
     /* Coefficients of a progressive picture: four components of 16 bits at most, and some room. */
     codec->mem->max_memory_to_use = (long)((width + 64) * (height + 64) * 8 + ((uint64_t)64 << 20));
+    j->scans = (int)PPH_MAX(PPH_MIN(SCANNED_PIXELS / (width * height), SCANS_MAX), SCANS_MIN);
     choose_colours(j);
     read_orientation(j);
 

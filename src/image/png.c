@@ -1,14 +1,15 @@
 /* The door to libspng.
  *
  * Every colour type and depth, interlaced or not. 16-bit samples keep their high byte. Sizes are
- * judged from the header; a header that promises more pixels than its bytes can hold is refused before
- * they are allocated; what other chunks may take is bounded. A file must be whole, up to its end
- * chunk. Gamma and colour profiles are not applied. No state. */
+ * judged from the header; a header that promises more pixels than its bytes can hold is refused
+ * before they are allocated; what other chunks may take is bounded. A file must be whole, up to its
+ * end chunk. Gamma and colour profiles are not applied. No state but a note per thread. */
 #include "image/exif.h"
 #include "image/formats.h"
 
 #include "base/mem.h"
 #include <stdbool.h>
+#include <string.h>
 
 #include <spng.h>
 
@@ -18,19 +19,29 @@ enum {
     DEFLATE_RATIO = 1032,  /* a byte of deflate makes at most this many */
 };
 
+/* The library reports some refused allocations as damage, and its hooks carry no context: what was
+ * refused since a decode began on this thread. */
+static _Thread_local bool starved;
+
+static void *noted(void *block)
+{
+    starved |= !block;
+    return block;
+}
+
 static void *take(size_t size)
 {
-    return pph_alloc(size);
+    return noted(pph_alloc(size));
 }
 
 static void *take_again(void *old, size_t size)
 {
-    return pph_resize(old, 1, size);
+    return noted(pph_resize(old, 1, size));
 }
 
 static void *take_many(size_t count, size_t size)
 {
-    return pph_alloc_array(count, size);
+    return noted(pph_alloc_array(count, size));
 }
 
 static void context_free(spng_ctx **context)
@@ -39,15 +50,22 @@ static void context_free(spng_ctx **context)
     *context = NULL;
 }
 
+static pph_status fail_short(size_t size, pph_error *err)
+{
+    return PPH_FAIL(err, PPH_CORRUPT,
+                    "the PNG picture is cut short: its %zu bytes end before the picture does",
+                    size);
+}
+
 static pph_status fail(int code, size_t size, pph_error *err)
 {
+    if (starved)
+        code = SPNG_EMEM;
     switch (code) {
     case SPNG_EMEM:
         return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory to decode the PNG picture");
     case SPNG_IO_EOF:
-        return PPH_FAIL(err, PPH_CORRUPT,
-                        "the PNG picture is cut short: its %zu bytes end before the picture does",
-                        size);
+        return fail_short(size, err);
     case SPNG_EUSER_WIDTH:
     case SPNG_EUSER_HEIGHT:
     case SPNG_ECHUNK_LIMITS:
@@ -58,6 +76,21 @@ static pph_status fail(int code, size_t size, pph_error *err)
         return PPH_FAIL(err, PPH_CORRUPT, "the PNG picture cannot be decoded: %s",
                         spng_strerror(code));
     }
+}
+
+/* Are all chunks there, to the last byte of the end chunk? The library stops at that one's name. */
+static bool is_whole(const uint8_t *bytes, size_t size)
+{
+    for (size_t at = 8; size - at >= 12;) {
+        const uint8_t *p = bytes + at;
+        size_t length = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+        if (length > size - at - 12)
+            return false;
+        if (memcmp(p + 4, "IEND", 4) == 0)
+            return true;
+        at += length + 12;
+    }
+    return false;
 }
 
 /* Could the file hold the pixels that its header promises? */
@@ -98,6 +131,7 @@ static pph_status decode_pixels(pph_image *out, spng_ctx *context, const struct 
 
 pph_status pph_png_decode(pph_image *out, int *orientation, const pph_encoded *in, pph_error *err)
 {
+    starved = false;
     struct spng_alloc heap = {take, take_again, take_many, pph_free};
     PPH_AUTO(context_free) spng_ctx *context = spng_ctx_new2(&heap, 0);
     if (!context)
@@ -115,6 +149,8 @@ pph_status pph_png_decode(pph_image *out, int *orientation, const pph_encoded *i
         return PPH_FAIL(err, PPH_CORRUPT,
                         "the PNG picture says that it is %ux%u, which its %zu bytes cannot hold",
                         header.width, header.height, in->size);
+    if (!is_whole(in->bytes, in->size))
+        return fail_short(in->size, err);
 
     PPH_AUTO(pph_image_deinit) pph_image image = {0};
     PPH_TRY(decode_pixels(&image, context, &header, in->size, err));

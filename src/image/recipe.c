@@ -1,7 +1,8 @@
-/* Applying a recipe: sizes, the order of steps, and the last step to floats. Reading one is recipe_json.c.
+/* Applying a recipe: sizes, the order of steps, and the last step to floats. Reading one is
+ * recipe_json.c.
  *
- * The whole resized picture is never made where a crop follows: only what the crop keeps. A border of
- * padding is never stored. No state. */
+ * The whole resized picture is never made where a crop follows: only what the crop keeps. A border
+ * of padding is never stored. No state. */
 #include "image/recipe.h"
 
 #include "base/mem.h"

@@ -1,7 +1,7 @@
 /* How a model wants its pictures: what `preprocessor_config.json` says, and doing it.
  *
- * The steps, in order: pad to a square, resize, centre crop, rescale, normalise, pad to a size. Their
- * meaning is that of transformers' image processors on Pillow (`CLIPImageProcessor`,
+ * The steps, in order: pad to a square, resize, centre crop, rescale, normalise, pad to a size.
+ * Their meaning is that of transformers' image processors on Pillow (`CLIPImageProcessor`,
  * `LlavaImageProcessor`, `SiglipImageProcessor`, `ViTImageProcessor`); values left out of the file
  * are those processors' defaults, CLIP's where the file names none of them.
  *
@@ -44,14 +44,16 @@ typedef struct pph_recipe {
     uint32_t pad_width, pad_height;
 } pph_recipe;
 
-/* CLIP's own: RGB, shortest edge to `size` (bicubic), centre crop, 1/255, OpenAI's mean and deviation.
- * For folders without a preprocessor_config.json. size  pixels, 1 to PPH_RECIPE_EDGE_MAX */
+/* CLIP's own: RGB, shortest edge to `size` (bicubic), centre crop, 1/255, OpenAI's mean and
+ * deviation. For folders without a preprocessor_config.json.
+ * size  pixels, 1 to PPH_RECIPE_EDGE_MAX */
 pph_recipe pph_recipe_default_clip(uint32_t size);
 
 /* Read a recipe from JSON text.
  * name    for messages: the file's name
- * Errors  PPH_CORRUPT (no JSON object, a wrong type, a value out of range), PPH_UNSUPPORTED (a filter or a
- *         form of `size` that is not known), PPH_OUT_OF_MEMORY; out is untouched on error */
+ * out     untouched on error
+ * Errors  PPH_CORRUPT (no JSON object, a wrong type, a value out of range), PPH_UNSUPPORTED (a
+ *         filter or a form of `size` that is not known), PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_recipe_parse(pph_recipe *out, const void *json, size_t size,
                                         const char *name, pph_error *err);
 /* The same from a file of at most 1 MiB. Errors also PPH_NOT_FOUND, PPH_IO, PPH_TOO_LARGE. */
@@ -61,7 +63,8 @@ PPH_CHECKED pph_status pph_recipe_load(pph_recipe *out, const char *path, pph_er
 bool pph_recipe_fixed_size(const pph_recipe *recipe, uint32_t *width, uint32_t *height);
 
 /* The size that a picture of the given size comes out at.
- * Errors  PPH_TOO_LARGE when an edge would be past PPH_RECIPE_EDGE_MAX, or padding to a size cannot hold it */
+ * Errors  PPH_TOO_LARGE when an edge would be past PPH_RECIPE_EDGE_MAX, or padding to a size
+ *         cannot hold it */
 PPH_CHECKED pph_status pph_recipe_size(const pph_recipe *recipe, uint32_t picture_width,
                                        uint32_t picture_height, uint32_t *width, uint32_t *height,
                                        pph_error *err);

@@ -27,10 +27,7 @@ static family family_of(const pph_json *root)
                  {"ViT", FAMILY_VIT},
                  {"CLIP", FAMILY_CLIP},
                  {"ChineseCLIP", FAMILY_CLIP}};
-    /* LLaVA's processor class stands beside CLIP's image processor: both are asked. */
-    pph_str class = pph_json_string(pph_json_get(root, "processor_class"));
-    if (pph_str_starts(class, "Llava"))
-        return FAMILY_LLAVA;
+    /* The first to name one decides: LLaVA's processor_class may stand beside CLIP's type. */
     for (size_t k = 0; k < PPH_COUNT(keys); k++) {
         pph_str text = pph_json_string(pph_json_get(root, keys[k]));
         for (size_t i = 0; i < PPH_COUNT(names); i++)

@@ -1,10 +1,10 @@
 /* Resizing in two passes over kernels of the compute room.
  *
  * Owns the weights: which source pixels make an output pixel and how much each counts. They are
- * computed in double precision in one fixed order of operations and rounded to 22 bits, and the picture
- * between the passes is rounded to 8 bits; both belong to the result. Memory is that of the result, of
- * the rows between the passes, and of the weights: a border of the canvas is never stored, and what a
- * region does not need is never made. No state; any thread. */
+ * computed in double precision in one fixed order of operations and rounded to 22 bits, and the
+ * picture between the passes is rounded to 8 bits; both belong to the result. Memory is that of the
+ * result, of the rows between the passes, and of the weights: a border of the canvas is never
+ * stored, and what a region does not need is never made. No state; any thread. */
 #include "image/resample.h"
 
 #include "base/mem.h"
@@ -103,8 +103,8 @@ static void axis_deinit(axis *a)
     *a = (axis){0};
 }
 
-/* The taps of one output: the first source and how many; their weights, which sum to 1, to `weights`
- * unless that is NULL. */
+/* The taps of one output: the first source and how many; their weights, which sum to 1, to
+ * `weights` unless that is NULL. */
 static size_t reach_of(size_t output, size_t length, size_t target, pph_filter filter,
                        size_t *first, double *weights)
 {
@@ -239,8 +239,8 @@ static void run_across(const across_job *job, uint8_t *out, const uint8_t *in, s
                                      job->x->weights, job->x->group_stride, job->x->count);
 }
 
-/* Straight from the picture; its last rows, past which the kernel would read beyond the pixels, from
- * a copy with room behind it. */
+/* Straight from the picture; its last rows, past which the kernel would read beyond the pixels,
+ * from a copy with room behind it. */
 static pph_status across_direct(const across_job *job, pph_error *err)
 {
     const pph_image *image = job->canvas->image;
@@ -265,31 +265,57 @@ static pph_status across_direct(const across_job *job, pph_error *err)
     return PPH_OK;
 }
 
-/* By way of a few rows laid out with their border; plain rows are made once. */
+/* The outputs *from .. *to - 1 have taps on the picture; all others are background alone. */
+static void touched(const axis *x, const pph_canvas *canvas, size_t *from, size_t *to)
+{
+    size_t left = canvas->left, right = left + canvas->image->width;
+    size_t low = 0, high = x->count;
+    while (low < high && x->begin + x->spans[low].first + x->taps[low] <= left)
+        low++;
+    while (high > low && x->begin + x->spans[high - 1].first >= right)
+        high--;
+    *from = low;
+    *to = high;
+}
+
+/* By way of a few rows laid out with their border. A row of background is made once; of the others,
+ * only what the picture has a part in. */
 static pph_status across_border(const across_job *job, pph_error *err)
 {
-    size_t begin = job->x->begin, end = job->x->end;
-    size_t stride = (end - begin) * 3 + SLACK;
-    PPH_AUTO(pph_free_at) uint8_t *rows = pph_alloc_array(CHUNK + 1, stride);
-    PPH_AUTO(pph_free_at) uint8_t *plain = pph_alloc(job->x->count * 3);
+    const pph_canvas *canvas = job->canvas;
+    const axis *x = job->x;
+    size_t from, to, begin = x->begin, end = x->end, stride = (end - begin) * 3 + SLACK;
+    PPH_AUTO(pph_free_at) uint8_t *rows = pph_alloc_array(CHUNK, stride);
+    PPH_AUTO(pph_free_at) uint8_t *plain = pph_alloc(x->count * 3);
     if (!rows || !plain)
-        return PPH_FAIL_MEMORY(err, (CHUNK + 1) * stride + job->x->count * 3);
-    paint(rows, end - begin, job->canvas->background);
+        return PPH_FAIL_MEMORY(err, CHUNK * stride + x->count * 3);
+    touched(x, canvas, &from, &to);
+    for (size_t i = 0; i < CHUNK; i++)
+        paint(rows + i * stride, end - begin, canvas->background);
     run_across(job, plain, rows, stride, 1);
 
+    size_t left = PPH_MAX(begin, (size_t)canvas->left);
+    size_t right = PPH_MIN(end, (size_t)canvas->left + canvas->image->width);
     for (size_t y = job->begin; y < job->end;) {
         uint8_t *out = job->out + (y - job->begin) * job->stride;
-        size_t count = 0;
-        for (; count < CHUNK && y + count < job->end && !row_is_plain(job->canvas, y + count);
-             count++)
-            lay_row(rows + count * stride, job->canvas, y + count, begin, end);
-        if (count) {
-            run_across(job, out, rows, stride, count);
-            y += count;
-        } else {
-            memcpy(out, plain, job->x->count * 3);
+        memcpy(out, plain, x->count * 3);
+        if (row_is_plain(canvas, y) || from == to) {
             y++;
+            continue;
         }
+        size_t count = 0;
+        for (; count < CHUNK && y + count < job->end && !row_is_plain(canvas, y + count); count++) {
+            memcpy(out + count * job->stride, plain, x->count * 3);
+            if (left < right)
+                memcpy(rows + count * stride + (left - begin) * 3,
+                       image_row(canvas->image, y + count - canvas->top) +
+                           (left - canvas->left) * 3,
+                       (right - left) * 3);
+        }
+        pph_kernels_get()->pixels.across(out + from * 3, job->stride, rows, stride, count,
+                                         x->spans + from, x->weights + from * x->group_stride * 4,
+                                         x->group_stride, to - from);
+        y += count;
     }
     return PPH_OK;
 }
@@ -394,8 +420,8 @@ static pph_status run_passes(pph_image *out, const pph_canvas *canvas, uint32_t 
     return PPH_OK;
 }
 
-/* Sources of the outputs from .. from + count - 1. The position advances by repeated addition, whose
- * roundings are part of the result. */
+/* Sources of the outputs from .. from + count - 1. The position advances by repeated addition,
+ * whose roundings are part of the result. */
 static uint32_t *nearest_sources(size_t length, size_t target, size_t from, size_t count,
                                  pph_error *err)
 {

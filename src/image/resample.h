@@ -1,10 +1,10 @@
 /* Resizing, equal to Pillow's `Image.resize` on 8-bit RGB in every byte.
  *
- * Two passes, across and down (down first when the height shrinks by more than twice as many pixels
- * as the width, as in Pillow 13; earlier ones always went across first), each a weighted sum in 22-bit fixed point whose result is
- * rounded and clipped to 8 bits; when shrinking, the filter is widened by the scale, so that every
- * source pixel counts. A pass whose edge keeps its length is skipped. Nearest takes one source pixel
- * for each. */
+ * Two passes, each a weighted sum in 22-bit fixed point whose result is rounded and clipped to 8
+ * bits: across, then down; but down first when the height shrinks by more than twice as many pixels
+ * as the width does, which is Pillow's order since its version 13 (until then always across first).
+ * When shrinking, the filter is widened by the scale, so that every source pixel counts. A pass
+ * whose edge keeps its length is skipped. Nearest takes one source pixel for each. */
 #ifndef PPH_IMAGE_RESAMPLE_H
 #define PPH_IMAGE_RESAMPLE_H
 

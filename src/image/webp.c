@@ -1,8 +1,8 @@
 /* The door to libwebp and its demultiplexer.
  *
  * Lossy, lossless, with alpha; of an animation the first frame, on its canvas. The canvas where no
- * frame lies is white, like everything transparent. The file must be whole. The libraries allocate by
- * themselves; they have no hooks. No state. */
+ * frame lies is white, like everything transparent. The file must be whole. The libraries allocate
+ * by themselves; they have no hooks. No state. */
 #include "image/exif.h"
 #include "image/formats.h"
 

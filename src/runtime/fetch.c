@@ -169,14 +169,17 @@ static pph_status redirect(operation *op, pph_error *err)
     char *next = NULL;
     char shown[PPH_FETCH_SHOWN];
     if (op->redirects++ == op->options.max_redirects)
-        return PPH_FAIL(err, PPH_NETWORK, "%s: more than %d redirects; the address goes in circles "
-                        "or has moved too often", op->shown, op->options.max_redirects);
+        return PPH_FAIL(err, PPH_NETWORK,
+                        "%s: more than %d redirects; the address goes in circles "
+                        "or has moved too often",
+                        op->shown, op->options.max_redirects);
     const char *location = pph_fetch_transfer_location(&op->transfer);
     pph_status status = pph_fetch_url_check(op->url, location, &next, shown, err);
     if (status == PPH_INVALID_ARGUMENT)
         return PPH_FAIL(err, PPH_NETWORK,
                         "%.150s: redirected to %.150s, which is not fetched: only http and https "
-                        "addresses are", op->shown, shown);
+                        "addresses are",
+                        op->shown, shown);
     PPH_TRY(status);
     pph_free(op->url);
     op->url = next;

@@ -16,7 +16,7 @@ typedef struct pph_fetch_job {
     void (*done)(struct pph_fetch_job *job, CURLcode code);
     void (*stop)(struct pph_fetch_job *job);
     struct pph_fetch_job *previous, *next; /* these and what follows are the multi's */
-    bool entered, running, starved;
+    bool entered, running, starved, orphaned;
 } pph_fetch_job;
 
 /* Errors  PPH_OUT_OF_MEMORY, PPH_INTERNAL */
@@ -28,5 +28,8 @@ PPH_CHECKED pph_status pph_fetch_multi_start(pph_fetch_job *job, pph_error *err)
 void pph_fetch_multi_cancel(pph_fetch_job *job);
 /* Cancel, and never be called again. Harmless for what did not enter. */
 void pph_fetch_multi_leave(pph_fetch_job *job);
+
+/* Tell of each new socket of a transfer, whose number may be that of one which is no more. */
+void pph_fetch_multi_renew(curl_socket_t socket);
 
 #endif

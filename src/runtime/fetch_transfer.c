@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "runtime/fetch_address.h"
+#include "runtime/fetch_multi.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +106,11 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
         if (t->why)
             return CURL_SOCKET_BAD;
     }
-    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    int fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    pph_fetch_multi_renew(fd);
+    return fd;
 }
 
 /* The second look, at the peer of the connection that is about to be used. */
@@ -182,6 +187,27 @@ static CURLcode set_callbacks(pph_fetch_transfer *t, void *tag)
     return code;
 }
 
+#ifdef PPH_FAULTS
+static struct curl_slist *resolved;
+
+void pph_fetch_transfer_resolve(const char *entry)
+{
+    curl_slist_free_all(resolved);
+    resolved = entry ? curl_slist_append(NULL, entry) : NULL;
+}
+
+static CURLcode set_resolved(pph_fetch_transfer *t)
+{
+    return resolved ? curl_easy_setopt(t->easy, CURLOPT_RESOLVE, resolved) : CURLE_OK;
+}
+#else
+static CURLcode set_resolved(const pph_fetch_transfer *t)
+{
+    (void)t;
+    return CURLE_OK;
+}
+#endif
+
 pph_status pph_fetch_transfer_init(pph_fetch_transfer *t, const pph_fetch_options *options,
                                    const pph_future *future, void *tag, pph_error *err)
 {
@@ -191,6 +217,7 @@ pph_status pph_fetch_transfer_init(pph_fetch_transfer *t, const pph_fetch_option
     t->easy = curl_easy_init();
     CURLcode code = t->easy ? set_manners(t) : CURLE_OUT_OF_MEMORY;
     code = code ? code : set_callbacks(t, tag);
+    code = code ? code : set_resolved(t);
     if (code == CURLE_OUT_OF_MEMORY)
         return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for a transfer");
     if (code != CURLE_OK)
@@ -260,8 +287,8 @@ static pph_fetch_verdict judge_status(const pph_fetch_transfer *t, long status, 
 {
     if (is_success(status))
         return PPH_FETCH_COMPLETE;
-    bool redirect = status == 301 || status == 302 || status == 303 || status == 307 ||
-                    status == 308;
+    bool redirect =
+        status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
     if (redirect && pph_fetch_transfer_location(t))
         return PPH_FETCH_REDIRECTED;
     PPH_FAIL(err, status == 404 || status == 410 ? PPH_NOT_FOUND : PPH_NETWORK,
@@ -307,13 +334,14 @@ static pph_fetch_verdict judge_failure(const pph_fetch_transfer *t, CURLcode cod
         PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%s: not an address (%.150s)", shown, detail);
         return PPH_FETCH_FAILED;
     case CURLE_OPERATION_TIMEDOUT:
-        PPH_FAIL(err, PPH_TIMEOUT, "%s: nothing came for %d seconds (%zu bytes before that)",
-                 shown, stall_seconds, t->body.size);
+        PPH_FAIL(err, PPH_TIMEOUT, "%s: nothing came for %d seconds (%zu bytes before that)", shown,
+                 stall_seconds, t->body.size);
         return PPH_FETCH_FAILED;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-        PPH_FAIL(err, PPH_NETWORK, "%s: no such host is known; check the address and the network",
-                 shown);
+        PPH_FAIL(err, PPH_NETWORK,
+                 "%s: no such host is known (%.150s); check the address and the network", shown,
+                 detail);
         return PPH_FETCH_FAILED;
     case CURLE_COULDNT_CONNECT:
         PPH_FAIL(err, PPH_NETWORK, "%s: no connection (%.150s)", shown, detail);
@@ -322,8 +350,10 @@ static pph_fetch_verdict judge_failure(const pph_fetch_transfer *t, CURLcode cod
     case CURLE_RECV_ERROR:
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
-        PPH_FAIL(err, PPH_NETWORK, "%s: the connection broke off after %zu bytes of the body "
-                 "(%.120s)", shown, t->body.size, detail);
+        PPH_FAIL(err, PPH_NETWORK,
+                 "%s: the connection broke off after %zu bytes of the body "
+                 "(%.120s)",
+                 shown, t->body.size, detail);
         return PPH_FETCH_RETRY;
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:

@@ -60,4 +60,10 @@ const char *pph_fetch_transfer_location(const pph_fetch_transfer *transfer);
 pph_fetch_verdict pph_fetch_transfer_judge(const pph_fetch_transfer *transfer, CURLcode code,
                                            const char *shown, pph_error *err);
 
+#ifdef PPH_FAULTS
+/* Test builds: names as tests need them, "name:port:address,address..." (CURLOPT_RESOLVE), for the
+ * transfers that are made from now on; NULL takes that back. Nothing may be under way. */
+void pph_fetch_transfer_resolve(const char *entry);
+#endif
+
 #endif

@@ -131,9 +131,9 @@ pph_status pph_fetch_url_check(const char *base, const char *url, char **ready,
     if (!parsed)
         return fail_url(CURLUE_OUT_OF_MEMORY, shown, err);
     CURLUcode code = base ? curl_url_set(parsed, CURLUPART_URL, base, 0) : CURLUE_OK;
-    code = code ? code
-                : curl_url_set(parsed, CURLUPART_URL, url,
-                               CURLU_NON_SUPPORT_SCHEME | CURLU_URLENCODE);
+    code =
+        code ? code
+             : curl_url_set(parsed, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME | CURLU_URLENCODE);
     if (code)
         return fail_url(code, shown, err);
     PPH_AUTO(free_part) char *scheme = NULL;

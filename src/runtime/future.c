@@ -287,7 +287,7 @@ pph_status pph_future_new(pph_future **out, pph_runtime *runtime, pph_future_on_
 {
     (void)runtime;
     PPH_TRY(pph_life_admit(err));
-    pph_future *future;
+    pph_future *future = NULL;
     PPH_TRY(pph_future_new_unlisted(&future, on_cancel, context, NULL, err));
     if (!pph_inflight_add(&future->entry)) {
         destroy(future);

@@ -92,8 +92,8 @@ pph_future *pph_future_join_all(pph_future *const *futures, size_t count)
     if (!count)
         return pph_future_ready(NULL, NULL);
     pph_error err;
-    join *here;
-    pph_future *future;
+    join *here = NULL;
+    pph_future *future = NULL;
     if (check(futures, count, &err) != PPH_OK || make(&here, &future, count, &err) != PPH_OK)
         return pph_future_failed(&err);
     atomic_init(&here->left, count + 1);

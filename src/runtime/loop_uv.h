@@ -1,4 +1,7 @@
-/* libuv's loop, for this room only. Everything here is for the loop's own thread, and asserts it. */
+/* libuv's loop, for this room only. Everything here is for the loop's own thread, and asserts it.
+ *
+ * libuv's thread pool is not to be used (uv_queue_work, uv_getaddrinfo, asynchronous uv_fs_*): at
+ * exit libuv joins the pool's threads, which in a forked child are not there, and crashes it. */
 #ifndef PPH_RUNTIME_LOOP_UV_H
 #define PPH_RUNTIME_LOOP_UV_H
 

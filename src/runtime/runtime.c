@@ -217,6 +217,7 @@ pph_status pph_block_on(pph_future *future, pph_error *err)
 pph_status pph_loop_at_shutdown(pph_runtime *runtime, pph_loop_hook *run, void *context,
                                 pph_error *err)
 {
+    (void)runtime; /* there is one */
     if (pph_life_forked())
         return pph_life_refuse_forked(err);
     hook *made = pph_alloc(sizeof *made);
@@ -224,13 +225,13 @@ pph_status pph_loop_at_shutdown(pph_runtime *runtime, pph_loop_hook *run, void *
         return PPH_FAIL_MEMORY(err, sizeof *made);
     made->run = run;
     made->context = context;
-    pthread_mutex_lock(&runtime->lock);
-    life state = atomic_load(&runtime->state);
+    pthread_mutex_lock(&shared.lock);
+    life state = atomic_load(&shared.state);
     if (state == RUNNING) {
-        made->next = runtime->hooks;
-        runtime->hooks = made;
+        made->next = shared.hooks;
+        shared.hooks = made;
     }
-    pthread_mutex_unlock(&runtime->lock);
+    pthread_mutex_unlock(&shared.lock);
     if (state == RUNNING)
         return PPH_OK;
     pph_free(made);

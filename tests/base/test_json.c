@@ -113,6 +113,19 @@ static void integers_past_the_word_are_floats(void **state)
     assert_int_equal(pph_json_integer(pph_json_get(o, "n")), 77);
     assert_true(pph_json_is_integer(pph_json_get(o, "n")));
     assert_false(pph_json_is_integer(pph_json_get(o, "x")));
+    PPH_AUTO(pph_json_free)
+    pph_json *edges = parse("[9223372036854775807,-9223372036854775808,9223372036854775808,"
+                            "-9223372036854775809,\"\\\"99999999999999999999\\\\\",1.5e2]");
+    assert_int_equal(pph_json_size(edges), 6);
+    assert_true(pph_json_number(pph_json_at(edges, 0)) == 9223372036854775807.0);
+    assert_true(pph_json_number(pph_json_at(edges, 3)) == -9223372036854775809.0);
+    assert_true(
+        pph_str_equal(pph_json_string(pph_json_at(edges, 4)), PPH_STR("\"99999999999999999999\\")));
+    assert_true(pph_json_number(pph_json_at(edges, 5)) == 150);
+    refuses(PPH_STR("[99999999999999999999"), "");
+    refuses(PPH_STR("[99999999999999999999,\"\\"), "");
+    refuses(PPH_STR("[99999999999999999999,1e999]"), "");
+    refuses(PPH_STR("[0999999999999999999999]"), "");
     assert_false(pph_json_is_integer(pph_json_get(o, "model_max_length")));
 }
 
@@ -337,7 +350,15 @@ static void no_memory_is_no_damage(void **state)
     pph_json *document = NULL;
     sweep_allocations(
         pph_json_parse(&document, document_text, sizeof document_text - 1, "test", NULL),
-        pph_json_free(&document), 10);
+        pph_json_free(&document), 2);
+    /* Long enough for several chunks; a parse that is left half-way takes all of them along. */
+    PPH_AUTO(pph_buffer_deinit) pph_buffer text = {0};
+    assert_int_equal(pph_buffer_append(&text, "[\"", 2, NULL), PPH_OK);
+    for (int i = 0; i < 4000; i++)
+        assert_int_equal(pph_buffer_print(&text, NULL, "%d%s", i, i % 3 ? "\",\"" : " "), PPH_OK);
+    assert_int_equal(pph_buffer_append(&text, "\"]", 2, NULL), PPH_OK);
+    sweep_allocations(pph_json_parse(&document, text.data, text.size, "test", NULL),
+                      pph_json_free(&document), 6);
 }
 
 static pph_status write_both(pph_buffer *out)

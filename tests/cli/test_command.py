@@ -123,6 +123,9 @@ class Server(http.server.BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header("Content-Length", str(10**12))
             self.end_headers()
+            self.wfile.write(b"x")
+            self.wfile.flush()
+            self.server.released.wait(60)
         elif self.path == "/stall":
             self.send_response(200)
             self.send_header("Content-Length", "1000")

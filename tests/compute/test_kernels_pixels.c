@@ -1,4 +1,5 @@
-/* Every form of the pixel kernels against the plain one: the same bytes, and nothing written outside. */
+/* Every form of the pixel kernels against the plain one: the same bytes, and nothing written
+ * outside. */
 #include "base/mem.h"
 #include "compute/cpu.h"
 #include "compute/kernels.h"

@@ -5,8 +5,8 @@
 #include "base/buffer.h"
 #include "image/image.h"
 
-/* The picture that tests/golden/image/make_resample.py makes from the same seed. Fails the test when there is
- * no memory. */
+/* The picture that tests/golden/image/make_resample.py makes from the same seed. Fails the test
+ * when there is no memory. */
 pph_image fixture_picture(uint32_t width, uint32_t height, uint32_t seed);
 
 /* CRC-32 as zlib has it. */

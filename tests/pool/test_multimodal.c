@@ -169,7 +169,8 @@ static void test_single_errors(void **state)
     assert_int_equal(failure(pph_multimodal_embed_image(m, "/no/such.png")), PPH_NOT_FOUND);
     assert_int_equal(failure(pph_multimodal_embed_image(m, MODEL)), PPH_INVALID_ARGUMENT);
     assert_int_equal(failure(pph_multimodal_embed_image(m, NULL)), PPH_INVALID_ARGUMENT);
-    assert_int_equal(failure(pph_multimodal_embed_image_bytes(m, "\x89PNG", 4)), PPH_CORRUPT);
+    assert_int_equal(failure(pph_multimodal_embed_image_bytes(m, "\x89PNG\r\n\x1a\n", 8)),
+                     PPH_CORRUPT);
     assert_int_equal(failure(pph_multimodal_embed_image_base64(m, "AA=A")), PPH_INVALID_ARGUMENT);
     assert_int_equal(failure(pph_multimodal_embed_image_url(m, "data:,")), PPH_INVALID_ARGUMENT);
     assert_int_equal(failure(pph_multimodal_embed_image_url(m, "http://127.0.0.1:1/")),

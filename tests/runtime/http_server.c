@@ -24,7 +24,7 @@ struct http_server {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stopping;
-    int accepted, active, peak, gone;
+    int accepted, active, gone;
     int fds[most_connections]; /* of the active connections; -1 is a free place */
     int paths;
     struct {
@@ -130,8 +130,6 @@ static void start_connection(http_server *server, int fd)
     server->fds[place] = fd;
     server->active++;
     server->accepted++;
-    if (server->active > server->peak)
-        server->peak = server->active;
     if (pthread_create(&thread, &attributes, serve, c))
         die("pthread_create");
     pthread_attr_destroy(&attributes);
@@ -170,8 +168,7 @@ http_server *http_server_start(http_answer *answer, void *context)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&server->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (server->listener < 0 || bind(server->listener, (struct sockaddr *)&address, size) ||
@@ -225,14 +222,6 @@ int http_server_connections(http_server *server)
     int accepted = server->accepted;
     pthread_mutex_unlock(&server->lock);
     return accepted;
-}
-
-int http_server_peak(http_server *server)
-{
-    pthread_mutex_lock(&server->lock);
-    int peak = server->peak;
-    pthread_mutex_unlock(&server->lock);
-    return peak;
 }
 
 /* Until *counter is `count`. The counter is looked up anew, under the lock, by `path` or as gone. */

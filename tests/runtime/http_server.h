@@ -27,11 +27,9 @@ http_server *http_server_start(http_answer *answer, void *context);
 void http_server_stop(http_server **server);
 int http_server_port(const http_server *server);
 
-/* Requests for a path so far; connections accepted so far, and the
- * most that were open at a time. */
+/* Requests for a path so far; connections accepted so far. */
 int http_server_hits(http_server *server, const char *path);
 int http_server_connections(http_server *server);
-int http_server_peak(http_server *server);
 
 /* Wait until `count` requests for `path` have come; until `count` clients have gone while
  * http_wait_gone waited for it. False after ten seconds. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 static bool is(const http_exchange *e, const char *path)
@@ -106,11 +107,11 @@ static bool answer_status(http_exchange *e)
     static const struct {
         const char *path, *status, *headers;
     } table[] = {
-        {"/404", "404 Not Found", ""},         {"/410", "410 Gone", ""},
-        {"/401", "401 Unauthorized", ""},      {"/403", "403 Forbidden", ""},
-        {"/418", "418 Teapot", ""},            {"/500", "500 Oops", ""},
-        {"/503", "503 Later", ""},             {"/206", "206 Partial Content", ""},
-        {"/304", "304 Not Modified", ""},      {"/429", "429 Slow", "Retry-After: 3600\r\n"},
+        {"/404", "404 Not Found", ""},    {"/410", "410 Gone", ""},
+        {"/401", "401 Unauthorized", ""}, {"/403", "403 Forbidden", ""},
+        {"/418", "418 Teapot", ""},       {"/500", "500 Oops", ""},
+        {"/503", "503 Later", ""},        {"/206", "206 Partial Content", ""},
+        {"/304", "304 Not Modified", ""}, {"/429", "429 Slow", "Retry-After: 3600\r\n"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (is(e, table[i].path))
@@ -313,14 +314,17 @@ static void passwords_stay_with_their_host(void **state)
     char url[256];
     snprintf(url, sizeof url, "http://ali:sesame@127.0.0.1:%d/404", http_server_port(fetch_server));
     static const char *const broken[] = {
-        NULL, "http://ali:sesame@127.0.0.1:99999999/", "http://ali:sesame@/", "htp://ali:sesame@x/",
-        "http://ali:sesame@127.0.0.1/\x01", "http://ali:sesame@127.0.0.1:1/",
+        NULL,
+        "http://ali:sesame@127.0.0.1:99999999/",
+        "http://ali:sesame@/",
+        "htp://ali:sesame@x/",
+        "http://ali:sesame@127.0.0.1/\x01",
+        "http://ali:sesame@127.0.0.1:1/",
     };
     pph_fetch_options options = fetch_once();
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         pph_error err = {0};
-        pph_future *future =
-            pph_fetch(pph_shared_runtime(), broken[i] ? broken[i] : url, &options);
+        pph_future *future = pph_fetch(pph_shared_runtime(), broken[i] ? broken[i] : url, &options);
         assert_int_not_equal(pph_block_on(future, &err), PPH_OK);
         if (strstr(err.message, "sesame") || strstr(err.message, "ali"))
             fail_msg("%s", err.message);
@@ -480,10 +484,24 @@ static void what_is_no_address_is_refused(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "", "x", "/etc/passwd", "127.0.0.1/ok", "ftp://127.0.0.1/x", "file:///etc/passwd",
-        "gopher://127.0.0.1/", "data:,x", "http://", "http://a b/",
-        "http://127.0.0.1:99999999/", "http://[::1/", "http://127.0.0.1/\n", "http://127.0.0.1\r/",
-        "\thttp://127.0.0.1/", "http://127.0.0.1/\x7f", "javascript:alert(1)", "unix:/run/x",
+        "",
+        "x",
+        "/etc/passwd",
+        "127.0.0.1/ok",
+        "ftp://127.0.0.1/x",
+        "file:///etc/passwd",
+        "gopher://127.0.0.1/",
+        "data:,x",
+        "http://",
+        "http://a b/",
+        "http://127.0.0.1:99999999/",
+        "http://[::1/",
+        "http://127.0.0.1/\n",
+        "http://127.0.0.1\r/",
+        "\thttp://127.0.0.1/",
+        "http://127.0.0.1/\x7f",
+        "javascript:alert(1)",
+        "unix:/run/x",
     };
     pph_runtime *runtime = pph_shared_runtime();
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)

