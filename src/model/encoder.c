@@ -112,7 +112,7 @@ static pph_status attend(const run *r, size_t s, size_t first, size_t last, bool
         .v = value,
         .out = pph_rows_at(rows_of(r->room->attended, r->e->dtype, width), pooled ? s : start),
         .queries = pooled ? 1 : rows,
-        .keys = pooled && o->causal ? q->pooled[s] - start + 1 : rows,
+        .keys = rows,
         .size = width / o->heads,
         .scale = 1 / sqrtf((float)(width / o->heads)),
         .causal = o->causal,
