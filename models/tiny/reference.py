@@ -17,6 +17,7 @@ try:
 except ImportError:  # before transformers 5 the Pillow processor had the plain name
     from transformers import CLIPImageProcessor as Recipe
 
+torch.set_num_threads(1)
 HERE = pathlib.Path(__file__).parent
 
 

@@ -28,7 +28,7 @@ def byte_alphabet():
 
 
 def learn_merges(words):
-    """Byte-pair merges, the commonest pair first (ties by spelling), until each word is one token."""
+    """Byte-pair merges, commonest pair first (ties by spelling), until each word is one token."""
     split = {w: (*w[:-1], w[-1] + "</w>") for w in words}
     merges = []
     while True:
