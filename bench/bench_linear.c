@@ -1,7 +1,7 @@
 /* How fast the compute room is: products of a ViT's shapes, its attention, and whole encoder layers
  * put together as a model does, on every precision.
  *
- *   bench_linear [THREADS] [SECONDS per figure]
+ *   bench_linear [THREADS] [SECONDS per figure] [MODEL]
  *
  * Figures are the best of the repetitions, so that other load on the machine counts little. */
 #include "base/clock.h"
@@ -131,8 +131,7 @@ static bool requantise(encoder *e, const pph_member *member)
         return true;
     pph_team_share(member, e->shape.batch * e->shape.tokens, 1, &begin, &end);
     return pph_rows_convert(pph_rows_at(e->normal, begin), pph_rows_at(e->mixed, begin),
-                            end - begin, e->shape.width, e->scratch[member->index],
-                            NULL) == PPH_OK;
+                            end - begin, e->shape.width, e->scratch[member->index], NULL) == PPH_OK;
 }
 
 static void lap(encoder *e, const pph_member *member, int which, pph_nanos *last)
@@ -162,9 +161,9 @@ static void encode(void *context, const pph_member *member)
         pph_team_barrier(member);
         lap(e, member, 6, &last);
         fine = fine && requantise(e, member);
-        fine = fine && step(e, member, l->out,
-                            e->mixed.dtype == e->normal.dtype ? e->mixed : e->normal, e->stream,
-                            true);
+        fine =
+            fine && step(e, member, l->out,
+                         e->mixed.dtype == e->normal.dtype ? e->mixed : e->normal, e->stream, true);
         lap(e, member, 3, &last);
         fine = fine && normalise(e, member);
         lap(e, member, 0, &last);
@@ -185,11 +184,11 @@ static bool encoder_new(encoder *e, const model *shape, pph_precision precision,
     *e = (encoder){.shape = *shape};
     e->layers = pph_alloc_array(shape->layers, sizeof *e->layers);
     for (size_t i = 0; e->layers && i < shape->layers; i++)
-        e->layers[i] = (layer){linear_new(3 * d, d, PPH_ACT_NONE, precision, hint, team),
-                               linear_new(d, d, PPH_ACT_NONE, precision, hint, team),
-                               linear_new(shape->hidden, d, PPH_ACT_QUICK_GELU, precision, hint,
-                                          team),
-                               linear_new(d, shape->hidden, PPH_ACT_NONE, precision, hint, team)};
+        e->layers[i] =
+            (layer){linear_new(3 * d, d, PPH_ACT_NONE, precision, hint, team),
+                    linear_new(d, d, PPH_ACT_NONE, precision, hint, team),
+                    linear_new(shape->hidden, d, PPH_ACT_QUICK_GELU, precision, hint, team),
+                    linear_new(d, shape->hidden, PPH_ACT_NONE, precision, hint, team)};
     if (!e->layers || !e->layers[0].down)
         return false;
     pph_dtype input = pph_linear_input(e->layers[0].qkv);
@@ -269,7 +268,7 @@ static void measure(const model *shape, pph_precision precision, pph_team *team)
 int main(int count, char **arguments)
 {
     static const model models[] = {
-        {"ViT-B/32", 50, 768, 3072, 12, 12, 8},   {"ViT-B/32", 50, 768, 3072, 12, 12, 1},
+        {"ViT-B/32", 50, 768, 3072, 12, 12, 8},    {"ViT-B/32", 50, 768, 3072, 12, 12, 1},
         {"ViT-L 4/24", 577, 1024, 4096, 16, 4, 1}, {"tiny", 65, 128, 512, 4, 4, 1},
         {"text", 77, 512, 2048, 8, 12, 1},
     };
@@ -283,9 +282,12 @@ int main(int count, char **arguments)
         fprintf(stderr, "bench_linear: %s\n", err.message);
         return 1;
     }
-    for (size_t m = 0; m < PPH_COUNT(models); m++)
+    for (size_t m = 0; m < PPH_COUNT(models); m++) {
+        if (count > 3 && strcmp(arguments[3], models[m].name))
+            continue;
         for (size_t p = 0; p < PPH_COUNT(precisions); p++)
             measure(&models[m], precisions[p], team);
+    }
     pph_team_free(&team);
     return 0;
 }

@@ -58,9 +58,12 @@ typedef struct pph_tensor_kernels {
     float (*exponents)(float *out, const float *in, float factor, size_t n);
     float (*exponents_bf16)(pph_bf16 *out, const float *in, float factor, size_t n);
 
-    /* out[i] = sums[i] * column[i] * row + bias[i] (bias may be NULL) */
-    void (*dequantise)(float *out, const int32_t *sums, const float *column, float row,
-                       const float *bias, size_t n);
+    /* out[i] = (sums[i] + offset[i]) * column[i] * row + bias[i] (bias may be NULL); the sum of the
+     * integers wraps */
+    void (*dequantise)(float *out, const int32_t *sums, const int32_t *offset, const float *column,
+                       float row, const float *bias, size_t n);
+    /* -128 .. 127 to 0 .. 255: out[i] = in[i] + 128 */
+    void (*u8_from_i8)(uint8_t *out, const int8_t *in, size_t n);
 
     /* Attention. A panel of a matrix B [k, columns] holds PPH_PANEL columns: f32 [k][64], or for
      * bf16 [k/2 rounded up][64][2], pairs of rows side by side; what lies past the matrix is zero.

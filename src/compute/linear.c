@@ -21,8 +21,9 @@ struct pph_linear {
     size_t inputs, outputs;
     pph_activation activation;
     pph_matmul *matmul;
-    float *column; /* [outputs], INT8: weight = 8 bits * column */
-    float *bias;   /* [outputs], INT8 only; the matmul has it otherwise; NULL for none */
+    float *column;   /* [outputs], INT8: weight = 8 bits * column */
+    int32_t *offset; /* [outputs], INT8: -128 * the sum of the 8 bits, for x is multiplied + 128 */
+    float *bias;     /* [outputs], INT8 only; the matmul has it otherwise; NULL for none */
 };
 
 typedef struct packing {
@@ -30,7 +31,7 @@ typedef struct packing {
     pph_linear *linear;
     size_t grain;
     float **wide;  /* for each member: a slice in f32 */
-    void **narrow; /* for each member: it in the type of the matmul; INT8: [outputs, inputs], one */
+    void **narrow; /* for each member: it in the type of the matmul */
     _Atomic int status;
     pph_error *err; /* of the first that failed */
 } packing;
@@ -57,6 +58,20 @@ static void widen(const pph_linear_options *options, size_t first, size_t count,
         memcpy(out, from, n * sizeof *out);
 }
 
+/* Outputs [first, first + count) in 8 bits, with what undoes them. */
+static void quantise(pph_linear *linear, size_t first, size_t count, const float *wide, int8_t *out)
+{
+    const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
+    size_t inputs = linear->inputs;
+    for (size_t i = 0; i < count; i++, wide += inputs, out += inputs) {
+        int32_t sum = 0;
+        linear->column[first + i] = table->i8_from_f32(out, wide, inputs);
+        for (size_t k = 0; k < inputs; k++)
+            sum += out[k];
+        linear->offset[first + i] = -128 * sum;
+    }
+}
+
 static pph_status pack_slice(const packing *p, int member, size_t first, size_t count,
                              pph_error *err)
 {
@@ -65,16 +80,12 @@ static pph_status pack_slice(const packing *p, int member, size_t first, size_t 
     size_t inputs = options->inputs;
     float *wide = p->wide[member];
     widen(options, first, count, wide);
-    if (p->linear->precision == PPH_PRECISION_INT8) {
-        int8_t *out = (int8_t *)p->narrow[0] + first * inputs;
-        for (size_t i = 0; i < count; i++)
-            p->linear->column[first + i] =
-                table->i8_from_f32(out + i * inputs, wide + i * inputs, inputs);
-        return PPH_OK;
-    }
-    if (p->linear->precision == PPH_PRECISION_F32)
+    if (p->linear->precision == PPH_PRECISION_INT8)
+        quantise(p->linear, first, count, wide, p->narrow[member]);
+    else if (p->linear->precision == PPH_PRECISION_BF16)
+        table->bf16_from_f32(p->narrow[member], wide, count * inputs);
+    else
         return pph_matmul_pack(p->linear->matmul, first, count, wide, err);
-    table->bf16_from_f32(p->narrow[member], wide, count * inputs);
     return pph_matmul_pack(p->linear->matmul, first, count, p->narrow[member], err);
 }
 
@@ -110,16 +121,13 @@ static void packing_release(packing *p)
 static pph_status packing_reserve(packing *p, int members, pph_error *err)
 {
     size_t slice = p->grain * p->options->inputs;
-    bool int8 = p->linear->precision == PPH_PRECISION_INT8;
     p->wide = pph_alloc_array(PPH_TEAM_LIMIT, sizeof *p->wide);
     p->narrow = pph_alloc_array(PPH_TEAM_LIMIT, sizeof *p->narrow);
     if (!p->wide || !p->narrow)
         return PPH_FAIL_MEMORY(err, PPH_TEAM_LIMIT * sizeof *p->wide);
     for (int i = 0; i < members; i++) {
-        size_t narrow =
-            int8 ? (i ? 0 : p->options->outputs * p->options->inputs) : slice * sizeof(pph_bf16);
         if (!(p->wide[i] = pph_alloc_aligned(slice * sizeof(float))) ||
-            !(p->narrow[i] = pph_alloc_aligned(narrow)))
+            !(p->narrow[i] = pph_alloc_aligned(slice * sizeof(pph_bf16))))
             return PPH_FAIL_MEMORY(err, slice * sizeof(float));
     }
     return PPH_OK;
@@ -128,17 +136,14 @@ static pph_status packing_reserve(packing *p, int members, pph_error *err)
 static pph_status pack(pph_linear *linear, const pph_linear_options *options, pph_team *team,
                        pph_error *err)
 {
-    bool int8 = linear->precision == PPH_PRECISION_INT8;
     PPH_AUTO(packing_release) packing p = {.options = options, .linear = linear, .err = err};
-    p.grain = int8 ? PPH_MIN((size_t)64, options->outputs) : pph_matmul_grain(linear->matmul);
+    p.grain = pph_matmul_grain(linear->matmul);
     PPH_TRY(packing_reserve(&p, team ? pph_team_threads(team) : 1, err));
     if (team)
         pph_team_run(team, pack_share, &p);
     else
         pack_share(&p, &(pph_member){NULL, 0, 1});
-    if (p.status != PPH_OK)
-        return (pph_status)p.status;
-    return int8 ? pph_matmul_pack(linear->matmul, 0, options->outputs, p.narrow[0], err) : PPH_OK;
+    return (pph_status)p.status;
 }
 
 static pph_status floats_copy(float **out, const float *from, size_t n, pph_error *err)
@@ -165,8 +170,12 @@ static pph_status make(pph_linear *linear, const pph_linear_options *options, pp
                                .rows = PPH_MIN(options->rows_hint, (size_t)PIECE),
                            },
                            err));
-    if (int8)
+    if (int8) {
         PPH_TRY(floats_copy(&linear->column, NULL, options->outputs, err));
+        linear->offset = pph_alloc_array(options->outputs, sizeof *linear->offset);
+        if (!linear->offset)
+            return PPH_FAIL_MEMORY(err, options->outputs * sizeof *linear->offset);
+    }
     if (int8 && options->bias)
         PPH_TRY(floats_copy(&linear->bias, options->bias, options->outputs, err));
     return pack(linear, options, team, err);
@@ -192,6 +201,16 @@ static pph_status check(const pph_linear_options *options, pph_error *err)
     return PPH_OK;
 }
 
+static void release(pph_linear *linear)
+{
+    pph_matmul_free(&linear->matmul);
+    pph_free(linear->column);
+    pph_free(linear->offset);
+    pph_free(linear->bias);
+    linear->column = linear->bias = NULL;
+    linear->offset = NULL;
+}
+
 pph_status pph_linear_new(pph_linear **out, const pph_linear_options *options, pph_team *team,
                           pph_error *err)
 {
@@ -208,6 +227,12 @@ pph_status pph_linear_new(pph_linear **out, const pph_linear_options *options, p
         (linear->precision == PPH_PRECISION_INT8 && !(features & PPH_CPU_VNNI)))
         linear->precision = PPH_PRECISION_F32;
     pph_status status = make(linear, options, team, err);
+    if (status == PPH_UNSUPPORTED && linear->precision != PPH_PRECISION_F32) {
+        /* The processor could, but oneDNN does not: it may have been told to use less of it. */
+        release(linear);
+        linear->precision = PPH_PRECISION_F32;
+        status = make(linear, options, team, err);
+    }
     if (status != PPH_OK)
         return pph_error_prefix(err, status, options->name ? options->name : "a layer");
     *out = PPH_TAKE(linear);
@@ -218,9 +243,7 @@ void pph_linear_free(pph_linear **linear)
 {
     if (!*linear)
         return;
-    pph_matmul_free(&(*linear)->matmul);
-    pph_free((*linear)->column);
-    pph_free((*linear)->bias);
+    release(*linear);
     pph_free(*linear);
     *linear = NULL;
 }
@@ -228,7 +251,7 @@ void pph_linear_free(pph_linear **linear)
 size_t pph_linear_bytes(const pph_linear *linear)
 {
     return pph_matmul_bytes(linear->matmul) +
-           (linear->column ? linear->outputs * sizeof(float) : 0) +
+           (linear->column ? linear->outputs * 2 * sizeof(float) : 0) +
            (linear->bias ? linear->outputs * sizeof(float) : 0);
 }
 
@@ -266,7 +289,7 @@ static void finish(const pph_linear *linear, const int32_t *sums, float scale, p
     const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
     size_t n = linear->outputs;
     float *to = y.dtype == PPH_F32 && !accumulate ? y.data : row;
-    table->dequantise(to, sums, linear->column, scale, linear->bias, n);
+    table->dequantise(to, sums, linear->offset, linear->column, scale, linear->bias, n);
     table->activate[linear->activation](to, n);
     if (y.dtype == PPH_BF16)
         table->bf16_from_f32(y.data, to, n);
@@ -279,19 +302,23 @@ static void finish(const pph_linear *linear, const int32_t *sums, float scale, p
 static pph_status run_int8(const pph_linear *linear, pph_scratch *scratch, size_t rows, pph_rows x,
                            pph_rows y, bool accumulate, pph_error *err)
 {
+    const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
     size_t n = linear->outputs, most = SUMS / (n * sizeof(int32_t)) / 16 * 16;
     most = PPH_MIN(PPH_MAX(most, (size_t)16), (size_t)PIECE);
-    size_t room = PPH_MIN(rows, most + most / 2);
+    size_t room = PPH_MIN(rows, most + most / 2), k = linear->inputs;
+    uint8_t *raised = pph_scratch_take(scratch, room * k);
     float *row = pph_scratch_take(scratch, n * sizeof *row);
     int32_t *sums = pph_scratch_take(scratch, room * n * sizeof *sums);
-    if (!row || !sums)
+    if (!row || !sums || !raised)
         return PPH_FAIL_MEMORY(err, room * n * sizeof *sums);
     for (size_t first = 0, count; first < rows; first += count) {
         count = piece(rows - first, most);
+        for (size_t i = 0; i < count; i++)
+            table->u8_from_i8(raised + i * k, pph_rows_at(x, first + i).data, k);
         PPH_TRY(pph_matmul_run(linear->matmul,
                                &(pph_matmul_run_options){.rows = count,
-                                                         .x = pph_rows_at(x, first).data,
-                                                         .x_stride = x.stride,
+                                                         .x = raised,
+                                                         .x_stride = k,
                                                          .y = sums,
                                                          .y_stride = n,
                                                          .y_type = PPH_I32},

@@ -31,7 +31,7 @@ typedef struct pph_linear_options {
 
 /* team  packs in parallel; NULL packs on the caller
  * Errors  PPH_INVALID_ARGUMENT, PPH_UNSUPPORTED (weight_dtype), PPH_OUT_OF_MEMORY
- * Memory  beside the packed weights, some 64 rows of them a member, or the whole matrix in 8 bits */
+ * Memory  beside the packed weights, some 64 rows of them a member */
 PPH_CHECKED pph_status pph_linear_new(pph_linear **out, const pph_linear_options *options,
                                       pph_team *team, pph_error *err);
 void pph_linear_free(pph_linear **linear);

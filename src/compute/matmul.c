@@ -148,10 +148,11 @@ static dnnl_status_t describe(dnnl_primitive_desc_t *out, const pph_matmul *matm
     const dnnl_dims_t y_size = {rows, (dnnl_dim_t)matmul->outputs};
     const dnnl_dims_t x_strides = {(dnnl_dim_t)want->x_stride, 1};
     const dnnl_dims_t y_strides = {(dnnl_dim_t)want->y_stride, 1};
+    /* Signed by signed bytes would have oneDNN keep sums beside the packed weights. */
+    dnnl_data_type_t x_type = matmul->type == dnnl_s8 ? dnnl_u8 : matmul->type;
     dnnl_matmul_desc_t product;
     dnnl_primitive_attr_t attr = NULL;
-    dnnl_status_t status =
-        dnnl_memory_desc_init_by_strides(&p->x, 2, x_size, matmul->type, x_strides);
+    dnnl_status_t status = dnnl_memory_desc_init_by_strides(&p->x, 2, x_size, x_type, x_strides);
     if (!status)
         status =
             dnnl_memory_desc_init_by_strides(&p->y, 2, y_size, type_of(want->y_type), y_strides);
@@ -338,6 +339,14 @@ static pph_status make(pph_matmul *matmul, const pph_matmul_options *options, pp
     return hold_weights(matmul, err);
 }
 
+/* Without VNNI oneDNN adds pairs of products in 16 bits, which unsigned by signed bytes overflow. It
+ * may have been told to do without (DNNL_MAX_CPU_ISA), whatever the processor has. */
+static bool exact_bytes(void)
+{
+    const unsigned vnni = dnnl_cpu_isa_avx512_core_vnni;
+    return ((unsigned)dnnl_get_effective_cpu_isa() & vnni) == vnni;
+}
+
 pph_status pph_matmul_new(pph_matmul **out, const pph_matmul_options *options, pph_error *err)
 {
     const size_t most = INT32_MAX; /* a dimension; keeps every product of two in range */
@@ -345,6 +354,8 @@ pph_status pph_matmul_new(pph_matmul **out, const pph_matmul_options *options, p
         options->outputs > most || options->rows > most)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "a matrix of %zu by %zu cannot be packed",
                         options->outputs, options->inputs);
+    if (options->type == PPH_I8 && !exact_bytes())
+        return PPH_FAIL(err, PPH_UNSUPPORTED, "this processor's sums of 8-bit products saturate");
     PPH_AUTO(pph_matmul_free) pph_matmul *matmul = pph_alloc(sizeof *matmul);
     if (!matmul)
         return PPH_FAIL_MEMORY(err, sizeof *matmul);

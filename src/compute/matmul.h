@@ -8,7 +8,7 @@
 
 typedef struct pph_matmul pph_matmul;
 
-/* type    of the weights and of x: F32, BF16 or I8
+/* type    of the weights and of x: F32, BF16 or I8; with I8 x is unsigned: 0 .. 255
  * bias    f32 [outputs] or NULL; copied. Not with I8, whose y is I32.
  * rows    usual number of rows, for the choice of the packed form; 0 if unknown */
 typedef struct pph_matmul_options {

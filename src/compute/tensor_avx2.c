@@ -357,12 +357,13 @@ static float exponents_bf16(pph_bf16 *out, const float *in, float factor, size_t
     return total(sum);
 }
 
-static void dequantise(float *out, const int32_t *sums, const float *column, float row,
-                       const float *bias, size_t n)
+static void dequantise(float *out, const int32_t *sums, const int32_t *offset, const float *column,
+                       float row, const float *bias, size_t n)
 {
     for (size_t i = 0; i < n; i += 8) {
-        __m256i bits = n - i >= 8 ? _mm256_loadu_si256((const __m256i *)(sums + i))
-                                  : _mm256_maskload_epi32(sums + i, lanes(i, n));
+        __m256i mask = lanes(i, n);
+        __m256i bits = _mm256_add_epi32(_mm256_maskload_epi32(sums + i, mask),
+                                        _mm256_maskload_epi32(offset + i, mask));
         __m256 by = _mm256_mul_ps(load(column, i, n), _mm256_set1_ps(row));
         __m256 from = bias ? load(bias, i, n) : _mm256_setzero_ps();
         store(out, i, n, _mm256_fmadd_ps(_mm256_cvtepi32_ps(bits), by, from));

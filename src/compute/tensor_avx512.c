@@ -342,15 +342,25 @@ static float exponents_bf16(pph_bf16 *out, const float *in, float factor, size_t
     return _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
 }
 
-static void dequantise(float *out, const int32_t *sums, const float *column, float row,
-                       const float *bias, size_t n)
+static void dequantise(float *out, const int32_t *sums, const int32_t *offset, const float *column,
+                       float row, const float *bias, size_t n)
 {
     for (size_t i = 0; i < n; i += 16) {
         __mmask16 mask = lanes(i, n);
-        __m512 x = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(mask, sums + i));
+        __m512 x = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_maskz_loadu_epi32(mask, sums + i),
+                                                       _mm512_maskz_loadu_epi32(mask, offset + i)));
         __m512 by = _mm512_mul_ps(load(column, i, mask), _mm512_set1_ps(row));
         __m512 from = bias ? load(bias, i, mask) : _mm512_setzero_ps();
         _mm512_mask_storeu_ps(out + i, mask, _mm512_fmadd_ps(x, by, from));
+    }
+}
+
+static void u8_from_i8(uint8_t *out, const int8_t *in, size_t n)
+{
+    for (size_t i = 0; i < n; i += 64) {
+        __mmask64 mask = n - i >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << (n - i)) - 1;
+        __m512i x = _mm512_maskz_loadu_epi8(mask, in + i);
+        _mm512_mask_storeu_epi8(out + i, mask, _mm512_xor_si512(x, _mm512_set1_epi8((char)0x80)));
     }
 }
 
@@ -372,6 +382,7 @@ void pph_tensor_fill_avx512(pph_tensor_kernels *table, unsigned features)
     table->norm = norm;
     table->exponents = exponents;
     table->dequantise = dequantise;
+    table->u8_from_i8 = u8_from_i8;
     if (features & PPH_CPU_BF16) {
         table->scale_bf16 = scale_bf16;
         table->norm_bf16 = norm_bf16;

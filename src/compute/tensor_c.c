@@ -191,11 +191,18 @@ static float exponents_bf16(pph_bf16 *out, const float *in, float factor, size_t
     return (float)sum;
 }
 
-static void dequantise(float *out, const int32_t *sums, const float *column, float row,
-                       const float *bias, size_t n)
+static void dequantise(float *out, const int32_t *sums, const int32_t *offset, const float *column,
+                       float row, const float *bias, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        out[i] = (float)sums[i] * (column[i] * row) + (bias ? bias[i] : 0);
+        out[i] = (float)(int32_t)((uint32_t)sums[i] + (uint32_t)offset[i]) * (column[i] * row) +
+                 (bias ? bias[i] : 0);
+}
+
+static void u8_from_i8(uint8_t *out, const int8_t *in, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint8_t)(in[i] ^ 0x80);
 }
 
 void pph_tensor_fill_c(pph_tensor_kernels *table)
@@ -221,6 +228,7 @@ void pph_tensor_fill_c(pph_tensor_kernels *table)
         .exponents = exponents,
         .exponents_bf16 = exponents_bf16,
         .dequantise = dequantise,
+        .u8_from_i8 = u8_from_i8,
     };
     pph_panels_fill_c(table);
 }

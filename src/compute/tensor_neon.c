@@ -307,15 +307,17 @@ static float exponents_bf16(pph_bf16 *out, const float *in, float factor, size_t
     return vaddvq_f32(sum);
 }
 
-static void dequantise(float *out, const int32_t *sums, const float *column, float row,
-                       const float *bias, size_t n)
+static void dequantise(float *out, const int32_t *sums, const int32_t *offset, const float *column,
+                       float row, const float *bias, size_t n)
 {
     for (size_t i = 0; i < n; i += 4) {
-        int32_t few[4] = {0};
+        int32_t few[4] = {0}, more[4] = {0};
         memcpy(few, sums + i, sizeof *few * (n - i < 4 ? n - i : 4));
+        memcpy(more, offset + i, sizeof *more * (n - i < 4 ? n - i : 4));
+        int32x4_t whole = vaddq_s32(vld1q_s32(few), vld1q_s32(more));
         float32x4_t by = vmulq_n_f32(load(column, i, n), row);
         float32x4_t from = bias ? load(bias, i, n) : vdupq_n_f32(0);
-        store(out, i, n, vfmaq_f32(from, vcvtq_f32_s32(vld1q_s32(few)), by));
+        store(out, i, n, vfmaq_f32(from, vcvtq_f32_s32(whole), by));
     }
 }
 
