@@ -8,7 +8,8 @@ from gate import Gate
 
 def is_named(stem, build):
     """Whether a meson.build names the file: whole, or as 'prefix_' + 'rest'."""
-    words = set(re.findall(r"'([^']*)'", build))
+    code = re.sub(r"(?m)^\s*#.*$", "", build)  # an apostrophe of prose would open a string
+    words = set(re.findall(r"'([^']*)'", code))
     if stem in words or stem + ".c" in words:
         return True
     cuts = [at + 1 for at, letter in enumerate(stem) if letter == "_"]

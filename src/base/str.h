@@ -43,5 +43,8 @@ PPH_CHECKED pph_status pph_str_nfc(pph_str text, pph_buffer *out, pph_error *err
 bool pph_unicode_letter(uint32_t point);
 bool pph_unicode_number(uint32_t point);
 bool pph_unicode_space(uint32_t point);
+/* What \w of a Unicode regular expression takes (Unicode Technical Standard 18, annex C): alphabetic,
+ * marks, decimal digits, connectors such as '_', and the two joiners. */
+bool pph_unicode_word(uint32_t point);
 
 #endif

@@ -21,7 +21,7 @@ typedef struct model_survey {
     pph_tokenizer *tokenizer;
     pph_error tokenizer_error; /* when there is no tokenizer */
     uint64_t parameters, bytes;
-    size_t tensors[PPH_DTYPE_COUNT];
+    size_t tensors[PPH_DTYPE_COUNT + 1]; /* the last: of types that are not read */
 } model_survey;
 
 static void survey_deinit(model_survey *survey)
@@ -99,6 +99,8 @@ static void print_plain(const model_survey *survey)
     for (int type = 0; type < PPH_DTYPE_COUNT; type++)
         if (survey->tensors[type])
             printf(" %zu %s", survey->tensors[type], pph_dtype_name((pph_dtype)type));
+    if (survey->tensors[PPH_DTYPE_COUNT])
+        printf(" %zu of types that are not read", survey->tensors[PPH_DTYPE_COUNT]);
     printf("\n");
 }
 
@@ -144,7 +146,7 @@ static void print_tensors(const model_survey *survey)
 {
     for (size_t i = 0; i < pph_weights_count(survey->weights); i++) {
         const pph_tensor *tensor = pph_weights_at(survey->weights, i);
-        printf("%-80s %-5s [", tensor->name, pph_dtype_name(tensor->dtype));
+        printf("%-80s %-5s [", tensor->name, tensor->stored);
         for (int d = 0; d < tensor->rank; d++)
             printf("%s%" PRId64, d ? "," : "", tensor->shape[d]);
         printf("] %s\n", pph_weights_file(survey->weights, tensor));

@@ -385,6 +385,10 @@ pph_stream_read pph_stream_next(pph_stream *stream, int64_t timeout_ms, void **b
 {
     *bytes = NULL;
     *size = 0;
+    if (!stream) {
+        PPH_FAIL(err, PPH_INVALID_ARGUMENT, "there is no stream to read: it is NULL");
+        return PPH_STREAM_END;
+    }
     if (stream->immortal) {
         *err = stream->end;
         return PPH_STREAM_END;
@@ -413,6 +417,8 @@ void pph_chunk_free(void **bytes)
 
 void pph_stream_on_readable(pph_stream *stream, pph_stream_callback *callback, void *context)
 {
+    if (!stream)
+        return;
     if (stream->immortal) {
         if (callback)
             callback(stream, context);

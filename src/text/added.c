@@ -101,11 +101,6 @@ static const entry *longest_at(const pph_added_set *set, pph_str text, size_t at
     return best;
 }
 
-static bool is_word(uint32_t point)
-{
-    return point == '_' || pph_unicode_letter(point) || pph_unicode_number(point);
-}
-
 static size_t character_before(pph_str text, size_t at)
 {
     do
@@ -117,9 +112,9 @@ static size_t character_before(pph_str text, size_t at)
 static bool touches_word(pph_str text, size_t begin, size_t end)
 {
     size_t length;
-    if (begin && is_word(pph_utf8_decode(text, character_before(text, begin), &length)))
+    if (begin && pph_unicode_word(pph_utf8_decode(text, character_before(text, begin), &length)))
         return true;
-    return end < text.size && is_word(pph_utf8_decode(text, end, &length));
+    return end < text.size && pph_unicode_word(pph_utf8_decode(text, end, &length));
 }
 
 /* Let the match take white space at its sides, on the left not past `from`. */

@@ -7,7 +7,7 @@
 
 /* special      marks structure, and is found only when the caller lets text contain such marks
  * normalized   looked for in the normalised text, not in the text as it came
- * single_word  only where no letter, digit or underscore touches it
+ * single_word  only where no letter, mark, digit or underscore touches it
  * left, right  takes the white space on that side with it */
 typedef struct pph_added {
     int32_t id;

@@ -132,7 +132,8 @@ pph_status pph_normalizer_run(const pph_normalizer *normalizer, pph_regex_scratc
             spare = other;
             other = *out;
             *out = spare;
-            text = (pph_str){(const char *)other.data, other.size};
+            /* A buffer that nothing was written to has no bytes to point to. */
+            text = (pph_str){other.size ? (const char *)other.data : "", other.size};
         }
     }
     return PPH_OK;

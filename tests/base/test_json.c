@@ -361,6 +361,30 @@ static void no_memory_is_no_damage(void **state)
                       pph_json_free(&document), 6);
 }
 
+/* Each token grows the lexer's room, at every place of an escape and of a multi-byte character. */
+static void no_memory_inside_a_token_is_no_damage(void **state)
+{
+    (void)state;
+    char text[400];
+    for (size_t length = 1; length < 70; length++) {
+        size_t size = 0;
+        text[size++] = '[';
+        text[size++] = '"';
+        for (size_t i = 0; i < length; i++) {
+            static const char *const parts[] = {"\\n", "x", "\xC3\xA9", "\\u00e9",
+                                                "\xF0\x9F\x98\x80"};
+            const char *part = parts[(i + length) % 5];
+            memcpy(text + size, part, strlen(part));
+            size += strlen(part);
+        }
+        text[size++] = '"';
+        text[size++] = ']';
+        pph_json *document = NULL;
+        sweep_allocations(pph_json_parse(&document, text, size, "test", NULL),
+                          pph_json_free(&document), 2);
+    }
+}
+
 static pph_status write_both(pph_buffer *out)
 {
     PPH_TRY(pph_json_write_string(out, PPH_STR("a\x01\"\xFF"), NULL));
@@ -397,6 +421,7 @@ int main(void)
         cmocka_unit_test(a_comma_locale_changes_nothing),
         cmocka_unit_test(files_are_loaded_up_to_the_limit),
         cmocka_unit_test(no_memory_is_no_damage),
+        cmocka_unit_test(no_memory_inside_a_token_is_no_damage),
         cmocka_unit_test(no_memory_to_write_is_reported),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);

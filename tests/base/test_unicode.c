@@ -120,9 +120,27 @@ static void the_limit_of_the_output_holds(void **state)
     assert_int_equal(pph_str_nfc(PPH_STR("e\xCC\x81"), &out, NULL), PPH_OK);
 }
 
+/* Points whose answers differ between the ideas that one may have of a word. */
+static void a_word_takes_marks_and_joiners(void **state)
+{
+    (void)state;
+    static const uint32_t words[] = {'a',    'Z',     '0',    '_',    0xE9,   0x301,
+                                     0x903,  0x20DD,  0x2160, 0x203F, 0x200C, 0x200D,
+                                     0x24B6, 0x1F170, 0x4E2D, 0x0E33, 0x0663};
+    static const uint32_t others[] = {' ',    '-',    '\'',   0xBD,    0xB2,
+                                      0x2460, 0x200B, 0x2019, 0x1F600, 0};
+    for (size_t i = 0; i < PPH_COUNT(words); i++)
+        if (!pph_unicode_word(words[i]))
+            fail_msg("U+%04X", words[i]);
+    for (size_t i = 0; i < PPH_COUNT(others); i++)
+        if (pph_unicode_word(others[i]))
+            fail_msg("U+%04X", others[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_word_takes_marks_and_joiners),
         cmocka_unit_test(lower_case_goes_point_by_point),
         cmocka_unit_test(a_sigma_ends_a_word_unchanged),
         cmocka_unit_test(normal_form_c_composes),

@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 
-#ifdef PPH_FAULTS
 enum { ROWS = 70, WIDTH = 64, SIZE = 32 };
 
 static pph_precision precision;
@@ -78,13 +77,6 @@ static void test_each_allocation(void **state)
         assert_true(nth > 10);
     }
 }
-#else
-static void test_each_allocation(void **state)
-{
-    (void)state;
-    skip(); /* needs a build with -Dfaults=true */
-}
-#endif
 
 int main(void)
 {

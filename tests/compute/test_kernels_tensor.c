@@ -6,6 +6,7 @@
 #include "numbers.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -357,29 +358,46 @@ static void test_panels(void **state)
             panels(k, columns[i], 1 + (k + i) % 14);
 }
 
-int main(void)
+/* The set of instructions that the following tests are about. */
+static int choose(void **state)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_widening),    cmocka_unit_test(test_narrowing),
-        cmocka_unit_test(test_bytes),       cmocka_unit_test(test_simple),
-        cmocka_unit_test(test_activations), cmocka_unit_test(test_norm),
-        cmocka_unit_test(test_exponents),   cmocka_unit_test(test_dequantise),
-        cmocka_unit_test(test_panels),
-    };
-    static const unsigned sets[] = {0, PPH_CPU_AVX2, PPH_CPU_AVX2 | PPH_CPU_AVX512,
-                                    PPH_CPU_AVX2 | PPH_CPU_AVX512 | PPH_CPU_VNNI | PPH_CPU_BF16,
-                                    PPH_CPU_NEON};
-    unsigned have = pph_cpu_features();
-    static pph_kernels table;
-    int failed = 0;
+    pph_kernels table;
     pph_kernels_fill(&table, 0);
     plain = table.tensor;
-    for (size_t i = 0; i < PPH_COUNT(sets); i++) {
-        if (sets[i] & ~have)
-            continue;
-        pph_kernels_fill(&table, sets[i]);
-        fast = table.tensor;
-        failed += cmocka_run_group_tests_name(fast.name, tests, NULL, NULL);
-    }
-    return failed;
+    pph_kernels_fill(&table, *(const unsigned *)*state);
+    fast = table.tensor;
+    return 0;
+}
+
+int main(void)
+{
+    static const struct {
+        const char *name;
+        CMUnitTestFunction run;
+    } cases[] = {
+        {"widening", test_widening},   {"narrowing", test_narrowing},     {"bytes", test_bytes},
+        {"simple", test_simple},       {"activations", test_activations}, {"norm", test_norm},
+        {"exponents", test_exponents}, {"dequantise", test_dequantise},   {"panels", test_panels},
+    };
+    static struct {
+        const char *name;
+        unsigned features;
+    } sets[] = {
+        {"plain", 0},
+        {"avx2", PPH_CPU_AVX2},
+        {"avx512", PPH_CPU_AVX2 | PPH_CPU_AVX512},
+        {"avx512 bf16", PPH_CPU_AVX2 | PPH_CPU_AVX512 | PPH_CPU_VNNI | PPH_CPU_BF16},
+        {"neon", PPH_CPU_NEON},
+    };
+    static struct CMUnitTest tests[PPH_COUNT(cases) * PPH_COUNT(sets)];
+    static char names[PPH_COUNT(tests)][32];
+    size_t count = 0;
+    for (size_t i = 0; i < PPH_COUNT(sets); i++)
+        for (size_t j = 0; j < PPH_COUNT(cases) && !(sets[i].features & ~pph_cpu_features()); j++) {
+            snprintf(names[count], sizeof names[count], "%s: %s", sets[i].name, cases[j].name);
+            tests[count] =
+                (struct CMUnitTest){names[count], cases[j].run, choose, NULL, &sets[i].features};
+            count++;
+        }
+    return _cmocka_run_group_tests("tensor kernels", tests, count, NULL, NULL);
 }

@@ -99,7 +99,8 @@ static void test_convert(void **state)
 static void test_patches(void **state)
 {
     (void)state;
-    enum { C = 3, Y = 8, X = 12, P = 4, LENGTH = C * P * P, COUNT = Y / P * X / P };
+    /* The edges, one row and two columns, belong to no patch. */
+    enum { C = 3, Y = 9, X = 14, P = 4, LENGTH = C * P * P, COUNT = (Y / P) * (X / P) };
     static float pixels[C * Y * X], room[COUNT * LENGTH], scale[COUNT];
     for (size_t i = 0; i < PPH_COUNT(pixels); i++)
         pixels[i] = (float)i;
@@ -119,7 +120,7 @@ static void test_patches(void **state)
                     }
     }
     pph_rows out = {room, PPH_F32, NULL, LENGTH};
-    assert_int_equal(pph_rows_patches(out, pixels, C, Y, X, 5, 0, 1, scratch, NULL),
+    assert_int_equal(pph_rows_patches(out, pixels, C, Y, X, 15, 0, 1, scratch, NULL),
                      PPH_INVALID_ARGUMENT);
     assert_int_equal(pph_rows_patches(out, pixels, C, Y, X, 0, 0, 0, scratch, NULL),
                      PPH_INVALID_ARGUMENT);

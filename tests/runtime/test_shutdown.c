@@ -5,7 +5,6 @@
 #include "runtime/loop_uv.h"
 #include "runtime/writer.h"
 #include <stdatomic.h>
-#include <string.h>
 
 static int fresh(void **state)
 {
@@ -97,19 +96,15 @@ static void on_gone(void *context)
     ++*(int *)context;
 }
 
-static void test_thousand_in_flight(void **state)
+static pthread_t waiters[WAITERS];
+static int gone[STREAMS];
+static pph_stream *readers[STREAMS];
+static pph_writer *writers[STREAMS];
+static pph_timer *timers[TIMERS];
+static pph_future *joined;
+
+static void begin_thousand(pph_runtime *runtime)
 {
-    (void)state;
-    pph_runtime *runtime = pph_shared_runtime();
-    pthread_t waiters[WAITERS];
-    static int gone[STREAMS];
-    static pph_stream *readers[STREAMS];
-    static pph_writer *writers[STREAMS];
-    static pph_timer *timers[TIMERS];
-    int numbers[2] = {1, 2};
-    memset(&noted, 0, sizeof noted);
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(pph_loop_at_shutdown(runtime, on_phase, &numbers[i], NULL), PPH_OK);
     for (int i = 0; i < FUTURES; i++) {
         operation *mine = &operations[i];
         assert_int_equal(pph_future_new(&mine->future, runtime, on_cancel, mine, NULL), PPH_OK);
@@ -128,13 +123,12 @@ static void test_thousand_in_flight(void **state)
     for (int i = 0; i < TIMERS; i++)
         assert_int_equal(
             pph_timer_start(&timers[i], runtime, PPH_SECONDS(1000), on_timer, NULL, NULL), PPH_OK);
-    pph_future *joined = pph_future_join_all(&operations[0].future, 1);
+    joined = pph_future_join_all(&operations[0].future, 1);
+}
 
-    assert_int_equal(pph_runtime_shutdown(0, NULL), PPH_OK);
-
+static void check_futures_told(void)
+{
     pph_error err;
-    assert_null(pph_shared_runtime());
-    assert_int_equal(pph_runtime_check(&err), PPH_RUNTIME_UNAVAILABLE);
     for (int i = 0; i < WAITERS; i++) {
         void *status;
         pthread_join(waiters[i], &status);
@@ -155,9 +149,14 @@ static void test_thousand_in_flight(void **state)
     }
     assert_int_equal(pph_block_on(joined, NULL), PPH_SHUTTING_DOWN);
     pph_future_free(&joined);
+}
+
+static void check_streams_told(void)
+{
     for (int i = 0; i < STREAMS; i++) {
         void *chunk;
         size_t size;
+        pph_error err;
         assert_int_equal(gone[i], 1);
         assert_true(pph_writer_gone(writers[i]));
         assert_int_equal(pph_writer_write(writers[i], "y", 1, -1, NULL), PPH_SHUTTING_DOWN);
@@ -170,11 +169,11 @@ static void test_thousand_in_flight(void **state)
         pph_stream_free(&readers[i]);
         assert_int_equal(gone[i], 1);
     }
-    assert_int_equal(atomic_load(&timers_ended), TIMERS);
-    assert_int_equal(atomic_load(&timers_wrong), 0);
-    for (int i = 0; i < TIMERS; i++)
-        pph_timer_free(&timers[i]);
-    /* Hooks: last registered first, both phases, callbacks all told in between. */
+}
+
+/* Last registered first, both phases, all callbacks made in between. */
+static void check_hooks_called(void)
+{
     static const int who[] = {2, 1, 2, 1};
     assert_int_equal(noted.calls, 4);
     assert_memory_equal(noted.who, who, sizeof who);
@@ -184,6 +183,25 @@ static void test_thousand_in_flight(void **state)
     assert_int_equal(noted.phases[3], PPH_LOOP_CLOSED);
     assert_int_equal(noted.told_at_closing, 0);
     assert_int_equal(noted.told_at_closed, FUTURES);
+}
+
+static void test_thousand_in_flight(void **state)
+{
+    (void)state;
+    int numbers[2] = {1, 2};
+    pph_runtime *runtime = pph_shared_runtime();
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pph_loop_at_shutdown(runtime, on_phase, &numbers[i], NULL), PPH_OK);
+    begin_thousand(runtime);
+    assert_int_equal(pph_runtime_shutdown(0, NULL), PPH_OK);
+    assert_null(pph_shared_runtime());
+    check_futures_told();
+    check_streams_told();
+    assert_int_equal(atomic_load(&timers_ended), TIMERS);
+    assert_int_equal(atomic_load(&timers_wrong), 0);
+    for (int i = 0; i < TIMERS; i++)
+        pph_timer_free(&timers[i]);
+    check_hooks_called();
 }
 
 typedef struct finisher {

@@ -3,6 +3,8 @@
 #include "helper.h"
 #include "runtime/channel.h"
 #include "runtime/writer.h"
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
 
 static void never_task(void *context, pph_status status)
@@ -149,12 +151,62 @@ static void test_shutdown_of_nothing(void **state)
     pph_loop_reset();
 }
 
+typedef struct origin {
+    cpu_set_t starter, loop;
+    sigset_t blocked;
+    bool right;
+    latch ran;
+} origin;
+
+static void note_origin(void *context, pph_status status)
+{
+    origin *mine = context;
+    mine->right = status == PPH_OK &&
+                  !pthread_getaffinity_np(pthread_self(), sizeof mine->loop, &mine->loop) &&
+                  !pthread_sigmask(SIG_BLOCK, NULL, &mine->blocked);
+    latch_add(&mine->ran);
+}
+
+static void *start_and_leave(void *context)
+{
+    origin *mine = context;
+    if (!pthread_setaffinity_np(pthread_self(), sizeof mine->starter, &mine->starter) &&
+        pph_shared_runtime())
+        return mine;
+    return NULL;
+}
+
+/* The loop does not depend on who needed it first: not on the processor that this thread was bound
+ * to, not on its signals, not on its life. */
+static void test_first_caller_leaves(void **state)
+{
+    (void)state;
+    origin here = {.ran = LATCH_INIT};
+    cpu_set_t whole;
+    void *result;
+    pthread_t thread;
+    assert_int_equal(sched_getaffinity(0, sizeof whole, &whole), 0);
+    for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&here.starter); i++)
+        if (CPU_ISSET(i, &whole))
+            CPU_SET(i, &here.starter);
+    assert_int_equal(pthread_create(&thread, NULL, start_and_leave, &here), 0);
+    pthread_join(thread, &result);
+    assert_ptr_equal(result, &here);
+    assert_int_equal(pph_loop_post(pph_shared_runtime(), note_origin, &here, NULL), PPH_OK);
+    latch_wait(&here.ran, 1);
+    assert_true(here.right);
+    assert_true(CPU_EQUAL(&here.loop, &whole));
+    assert_true(sigismember(&here.blocked, SIGPIPE));
+    assert_true(sigismember(&here.blocked, SIGINT));
+    assert_int_equal(pph_runtime_shutdown(0, NULL), PPH_OK);
+    pph_loop_reset();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shutdown_of_nothing),
-        cmocka_unit_test(test_start_fails_at_each_step),
-        cmocka_unit_test(test_no_thread),
+        cmocka_unit_test(test_shutdown_of_nothing),      cmocka_unit_test(test_first_caller_leaves),
+        cmocka_unit_test(test_start_fails_at_each_step), cmocka_unit_test(test_no_thread),
         cmocka_unit_test(test_start_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

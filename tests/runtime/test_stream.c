@@ -96,6 +96,9 @@ static void test_error_end(void **state)
     pph_stream *failed = pph_stream_failed(&(pph_error){PPH_NOT_FOUND, "no such model"});
     expect_end(failed, PPH_NOT_FOUND, "no such model");
     pph_stream_free(&failed);
+    expect_end(NULL, PPH_INVALID_ARGUMENT, NULL);
+    pph_stream_on_readable(NULL, NULL, NULL);
+    pph_stream_free(NULL);
 }
 
 static void test_bounds(void **state)

@@ -450,7 +450,8 @@ static void test_added_tokens(void **state)
         {"<s><s>>", true, {3, 4}, 2},
         {"a  <L>  a", false, {0, 5, 0}, 3},
         {"a  <R>  a", false, {0, 6, 0}, 3},
-        {"ab b ab", false, {2, 7, 2}, 3}, /* not within a word */
+        {"ab b ab", false, {2, 7, 2}, 3},  /* not within a word */
+        {"b\xCC\x81 b", false, {1, 7}, 2}, /* a mark belongs to its letter */
         {"b_b", false, {1, 1}, 2},
         {"a<n>a<N>", false, {0, 8, 0, 8}, 4}, /* found after lower-casing */
     };

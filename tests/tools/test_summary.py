@@ -56,7 +56,14 @@ def test_a_leak_after_good_cases_fails():
 
 
 def test_several_groups_in_one_output_are_added():
-    expect(summary(record("OK", "1..1\nok 1 - a\n1..2\nok 1 - b\nok 2 - c\n")), 0, 3, 0, 0)
+    groups = "1..1\nok 1 - a\n1..2\nok 1 - b\nok 2 - c\n"
+    expect(summary(record("OK", groups)), 0, 3, 0, 0)
+    expect(summary(record("ERROR", groups)), 0, 3, 0, 0)
+
+
+def test_giving_up_fails():
+    expect(summary(record("ERROR", "1..1\nok 1 - a\nBail out! no disk\n")), 1, 1, 1, 0)
+    expect(summary(record("TIMEOUT", "1..1\nok 1 - a\n")), 1, 1, 1, 0)
 
 
 def test_a_missing_log_fails():

@@ -197,7 +197,7 @@ def webps():
 
 
 def gif_parts(width, height, indices, left=0, top=0, interlaced=False, transparent=None,
-              screen=None):
+              screen=None, table=True):
     """A GIF of one frame; the pixels' code stream is taken from one that Pillow wrote."""
     order = np.arange(height)
     if interlaced:
@@ -208,8 +208,8 @@ def gif_parts(width, height, indices, left=0, top=0, interlaced=False, transpare
     at = data.index(b",\0\0\0\0" + struct.pack("<HH", width, height))
     codes = data[at + 10 : -1]
     assert not data[at + 9] & 0x80
-    out = b"GIF89a" + struct.pack("<HH", *(screen or (width, height))) + b"\xf3\0\0"
-    out += scene(16, 1, 3).tobytes()
+    out = b"GIF89a" + struct.pack("<HH", *(screen or (width, height)))
+    out += b"\xf3\0\0" + scene(16, 1, 3).tobytes() if table else b"\x73\0\0"
     if transparent is not None:
         out += b"!\xf9\4\1\0\0" + bytes([transparent]) + b"\0"
     out += b"," + struct.pack("<HHHHB", left, top, width, height, 0x40 if interlaced else 0)
@@ -233,6 +233,7 @@ def gifs():
     screen[6:25, 4:31] = colours[indices]
     add("gif_past_screen.gif", gif_parts(27, 19, indices, 4, 6, screen=(10, 10)),
         Image.fromarray(screen, "RGB"))
+    add("gif_no_table.gif", gif_parts(27, 19, indices, table=False))
     frames = [rgb(20, 15).quantize(32), rgb(20, 15).rotate(180).quantize(32)]
     data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
     first = next(ImageSequence.Iterator(Image.open(io.BytesIO(data))))
