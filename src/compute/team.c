@@ -3,7 +3,10 @@
  * Three places to wait, all of one form, the gate: a number that changes when one may pass. Who
  * waits looks at it for a while, then sleeps on a condition; who opens changes the number and only
  * takes the lock when somebody sleeps, so that a meeting of running threads is two cache lines that
- * travel. A body is never entered by two callers at once: callers draw a ticket. */
+ * travel. A body is never entered by two callers at once: callers draw a ticket.
+ *
+ * Threads do not cross a fork. In the child a team is its caller alone, and touches no lock, since
+ * whoever held one may not exist there. */
 #include "compute/team.h"
 
 #include "base/mem.h"
@@ -11,6 +14,7 @@
 #include "compute/cpu.h"
 #include <stdint.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* Looks at a gate before sleeping, each with a pause of some 10 to 40 ns. Between jobs a member may
  * rest soon; inside a job the others are at most an uneven share of work behind. */
@@ -33,6 +37,7 @@ struct pph_team {
     int count;   /* members, the caller included */
     int started; /* threads that run; count - 1 once the team exists */
     bool spin;   /* there is a processor for every member */
+    pid_t owner; /* the process that has the threads */
     struct {
         pthread_mutex_t lock;
         pthread_cond_t changed;
@@ -190,7 +195,7 @@ pph_status pph_team_new(pph_team **out, int threads, pph_error *err)
     pph_team *team = pph_alloc_aligned(size);
     if (!team)
         return PPH_FAIL_MEMORY(err, size);
-    *team = (pph_team){.count = count, .spin = count <= processors};
+    *team = (pph_team){.count = count, .spin = count <= processors, .owner = getpid()};
     if (!gates_init(team)) {
         pph_free(team);
         return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "the compute team's locks could not be made");
@@ -208,8 +213,12 @@ void pph_team_free(pph_team **team)
 {
     if (!*team)
         return;
-    stop(*team);
-    release(*team);
+    if ((*team)->owner == getpid()) {
+        stop(*team);
+        release(*team);
+    } else {
+        pph_free(*team);
+    }
     *team = NULL;
 }
 
@@ -237,11 +246,22 @@ static void give_turn(pph_team *team)
     pthread_mutex_unlock(&team->turn.lock);
 }
 
+/* The body on the calling thread, as a team of one. */
+static void run_alone(pph_team *team, void (*body)(void *, const pph_member *), void *context)
+{
+    const pph_team *outer = inside;
+    inside = team;
+    unsigned long before = pph_cpu_flush_denormals();
+    body(context, &(pph_member){team, 0, 1});
+    pph_cpu_restore_float(before);
+    inside = outer;
+}
+
 void pph_team_run(pph_team *team, void (*body)(void *context, const pph_member *member),
                   void *context)
 {
-    if (inside == team) {
-        body(context, &(pph_member){team, 0, 1});
+    if (inside == team || team->owner != getpid()) {
+        run_alone(team, body, context);
         return;
     }
     take_turn(team);

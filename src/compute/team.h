@@ -30,7 +30,7 @@ int pph_team_threads(const pph_team *team);
 
 /* Run body(context, member) on every member at once, and return when all have returned.
  * Called from inside a body of the same team it runs the new body on the calling member alone
- * (count 1): correct, only not parallel.
+ * (count 1): correct, only not parallel. So it does in a child after fork, where the threads are not.
  * While a body runs, subnormal numbers count as zero on its thread; the caller's own floating-point
  * state is put back afterwards.
  * Thread  any; callers wait for their turn, first come, first served */

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -262,6 +264,37 @@ static void test_float_state(void **state)
     pph_team_free(&team);
 }
 
+#if defined(__SANITIZE_THREAD__)
+#define TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TSAN 1
+#endif
+#endif
+
+#ifndef TSAN /* which ends a child that was forked from several threads */
+static void test_fork(void **state)
+{
+    (void)state;
+    pph_team *team = team_new(THREADS);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        nested n = {0};
+        pph_team_run(team, inner, &n);
+        pph_team_free(&team);
+        _exit(n.inner == 1 && n.wrong == 0 && !team ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    visits v = {.count = THREADS};
+    pph_team_run(team, visit, &v); /* the parent's is as before */
+    assert_int_equal(v.of[THREADS - 1], 1);
+    pph_team_free(&team);
+}
+#endif
+
 #ifdef PPH_FAULTS
 static void test_failed_start(void **state)
 {
@@ -289,6 +322,9 @@ int main(void)
         cmocka_unit_test(test_nested_runs_alone),
         cmocka_unit_test(test_two_teams),
         cmocka_unit_test(test_float_state),
+#ifndef TSAN
+        cmocka_unit_test(test_fork),
+#endif
 #ifdef PPH_FAULTS
         cmocka_unit_test(test_failed_start),
 #endif
