@@ -1,0 +1,85 @@
+/* A model folder opened as whatever its config.json says that it is.
+ *
+ * One table, in model.c, has a row for each model_type; an architecture is a file of its own that
+ * fills in pph_architecture. What stands above asks here and need not know which one it got. */
+#ifndef PPH_MODEL_MODEL_H
+#define PPH_MODEL_MODEL_H
+
+#include "base/error.h"
+#include "compute/team.h"
+#include <paraphym/precision.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct pph_model pph_model;
+
+/* team       whose members compute; must outlive the model
+ * precision  AUTO: the fastest that keeps a cosine of 0.9995 to F32 on this processor */
+typedef struct pph_model_options {
+    pph_team *team;
+    pph_precision precision;
+} pph_model_options;
+
+/* images, texts  what it embeds
+ * precision      never AUTO
+ * dimensions     P, of the vectors
+ * image_side     pixels a side of the pictures; 0 without them
+ * context        the most tokens of a text; 0 without them;  vocabulary  ids are below it */
+typedef struct pph_model_info {
+    bool images, texts;
+    pph_precision precision;
+    size_t dimensions, image_side, context, vocabulary;
+} pph_model_info;
+
+/* How an architecture does it; `state` is what its open gave. The contracts are those of the
+ * functions below. */
+typedef struct pph_architecture {
+    pph_status (*open)(void **state, const char *folder, const pph_model_options *options,
+                       pph_error *err);
+    void (*close)(void **state);
+    pph_model_info (*describe)(const void *state);
+    size_t (*bytes)(const void *state);
+    pph_status (*embed_pixels)(void *state, size_t count, const float *pixels, float *out,
+                               pph_error *err);
+    pph_status (*embed_tokens)(void *state, size_t count, const int32_t *ids, const size_t *lengths,
+                               float *out, pph_error *err);
+} pph_architecture;
+
+extern const pph_architecture pph_clip_architecture;
+
+/* The architecture for a model_type, or NULL. */
+const pph_architecture *pph_model_find(const char *model_type);
+
+/* Open a folder (or an entry of the hub's cache).
+ * out     close with pph_model_close; untouched on error
+ * Errors  PPH_UNSUPPORTED (a model_type without a row; the sentence lists those that have one), and
+ *         those of the architecture
+ * Thread  any */
+PPH_CHECKED pph_status pph_model_open(pph_model **out, const char *folder,
+                                      const pph_model_options *options, pph_error *err);
+/* Accepts NULL. */
+void pph_model_close(pph_model **model);
+
+/* The model_type, and what there is to know. Borrowed until the model is closed. */
+const char *pph_model_type(const pph_model *model);
+const pph_model_info *pph_model_describe(const pph_model *model);
+/* Heap that the model holds now; mapped files come on top. */
+size_t pph_model_bytes(const pph_model *model);
+
+/* Embed N prepared pictures.
+ * pixels  f32 [N,3,Y,X], normalised by the model's recipe; borrowed for the call
+ * out     f32 [N,P], not of unit length; unspecified on error
+ * Errors  PPH_NOT_FOUND (the folder lacks what it takes), PPH_OUT_OF_MEMORY
+ * Thread  the worker that owns the model */
+PPH_CHECKED pph_status pph_model_embed_pixels(pph_model *model, size_t count, const float *pixels,
+                                              float *out, pph_error *err);
+
+/* Embed N texts.
+ * ids      of all texts behind each other, special tokens included;  lengths  [N]
+ * out      f32 [N,P], not of unit length; unspecified on error
+ * Errors   PPH_INVALID_ARGUMENT (a length, an id), and those above
+ * Thread   the worker that owns the model */
+PPH_CHECKED pph_status pph_model_embed_tokens(pph_model *model, size_t count, const int32_t *ids,
+                                              const size_t *lengths, float *out, pph_error *err);
+
+#endif
