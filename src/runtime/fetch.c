@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "runtime/fetch_gate.h"
 #include "runtime/fetch_multi.h"
 #include "runtime/fetch_transfer.h"
 #include "runtime/life.h"
@@ -151,6 +152,8 @@ static void attempt(operation *op)
 static void on_clock(uv_timer_t *timer)
 {
     operation *op = timer->data;
+    if (!pph_fetch_gate_enter())
+        return;
     if (op->pausing) {
         attempt(op);
     } else if (millis_until(op->deadline)) {
@@ -161,6 +164,7 @@ static void on_clock(uv_timer_t *timer)
                  op->shown, (long long)op->options.timeout_ms, op->transfer.body.size);
         fail(op, &err);
     }
+    pph_fetch_gate_leave();
 }
 
 /* The next address of a redirect. */
@@ -241,21 +245,14 @@ static void on_stop(pph_fetch_job *job)
     fail(op, &err);
 }
 
-static void begin(void *context, pph_status status)
+static void set_out(operation *op)
 {
-    operation *op = context;
     pph_error err;
-    op->begun = true;
-    if (status != PPH_OK || pph_future_done(op->future)) {
-        PPH_FAIL(&err, PPH_SHUTTING_DOWN, "%s: the shared runtime is shutting down", op->shown);
-        fail(op, &err);
-        return;
-    }
     uv_timer_init(pph_loop_uv(op->runtime), &op->timer);
     op->timer.data = op;
     op->timer_open = true;
     atomic_fetch_add(&op->references, 1);
-    status = pph_fetch_multi_enter(&op->job, op->runtime, &err);
+    pph_status status = pph_fetch_multi_enter(&op->job, op->runtime, &err);
     if (status == PPH_OK)
         status = pph_fetch_transfer_init(&op->transfer, &op->options, op->future, &op->job, &err);
     op->job.easy = op->transfer.easy;
@@ -265,14 +262,33 @@ static void begin(void *context, pph_status status)
         attempt(op);
 }
 
+static void begin(void *context, pph_status status)
+{
+    operation *op = context;
+    if (!pph_fetch_gate_enter())
+        return;
+    op->begun = true;
+    if (status != PPH_OK || pph_future_done(op->future)) {
+        pph_error err;
+        PPH_FAIL(&err, PPH_SHUTTING_DOWN, "%s: the shared runtime is shutting down", op->shown);
+        fail(op, &err);
+    } else {
+        set_out(op);
+    }
+    pph_fetch_gate_leave();
+}
+
 /* A shutdown may come between the making of the future and the posting of `begin`: the operation is
  * then still its maker's. */
 static void abort_now(void *context, pph_status status)
 {
     operation *op = context;
     (void)status;
+    if (!pph_fetch_gate_enter())
+        return;
     if (op->begun)
         end(op);
+    pph_fetch_gate_leave();
     release(op);
 }
 

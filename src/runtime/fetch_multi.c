@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "runtime/fetch_gate.h"
 #include "runtime/loop_uv.h"
 #include <stdint.h>
 
@@ -54,16 +55,22 @@ static void nudge(multi *m);
 static void drive(multi *m, curl_socket_t socket, int events)
 {
     int running;
-    CURLMcode code = curl_multi_socket_action(m->handle, socket, events, &running);
-    if (code == CURLM_OUT_OF_MEMORY) {
-        give_up(m);
+    if (!pph_fetch_gate_enter()) {
+        for (watch *w = m->watches; w; w = w->next)
+            uv_poll_stop(&w->poll);
         return;
     }
-    if (code != CURLM_OK)
+    CURLMcode code = curl_multi_socket_action(m->handle, socket, events, &running);
+    if (code != CURLM_OK && code != CURLM_OUT_OF_MEMORY)
         pph_log(PPH_LOG_WARN, "the HTTP client: %s", curl_multi_strerror(code));
-    if (m->orphaned)
-        nudge(m);
-    collect(m);
+    if (code == CURLM_OUT_OF_MEMORY) {
+        give_up(m);
+    } else {
+        if (m->orphaned)
+            nudge(m);
+        collect(m);
+    }
+    pph_fetch_gate_leave();
 }
 
 static void on_ready(uv_poll_t *poll, int status, int events)
@@ -291,11 +298,14 @@ static void free_multi(uv_handle_t *timer)
 static void on_stop(void *context)
 {
     multi *m = context;
+    if (!pph_fetch_gate_enter())
+        return;
     while (m->jobs)
         m->jobs->stop(m->jobs);
     close_handle(m);
     shared = NULL;
     uv_close((uv_handle_t *)&m->timer, free_multi);
+    pph_fetch_gate_leave();
 }
 
 static pph_status open_handle(multi *m, pph_error *err)

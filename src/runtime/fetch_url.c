@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "runtime/fetch_gate.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +42,8 @@ pph_status pph_fetch_curl_init(pph_error *err)
     if (!ready)
         code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, heap_malloc, pph_free, heap_realloc,
                                     heap_strdup, heap_calloc);
+    if (!ready && code == CURLE_OK)
+        pph_fetch_gate_install();
     ready = ready || code == CURLE_OK;
     pthread_mutex_unlock(&lock);
     if (code == CURLE_OUT_OF_MEMORY)

@@ -40,6 +40,7 @@ static struct {
     pph_loop_stopper *stoppers;
 #ifdef PPH_FAULTS
     atomic_int fail_step;
+    atomic_uint wakes;
 #endif
 } loop = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -67,6 +68,22 @@ void pph_loop_on_stop(pph_runtime *runtime, pph_loop_stopper *stopper)
 
 /* Posting */
 
+#ifdef PPH_FAULTS
+unsigned pph_loop_wakes(void)
+{
+    return atomic_load(&loop.wakes);
+}
+#endif
+
+/* With the lock held. */
+static void send_wake(void)
+{
+    uv_async_send(&loop.wake);
+#ifdef PPH_FAULTS
+    atomic_fetch_add(&loop.wakes, 1);
+#endif
+}
+
 bool pph_queue_post(pph_queue_node *node)
 {
     if (!atomic_load(&loop.open) || pph_life_forked())
@@ -79,7 +96,7 @@ bool pph_queue_post(pph_queue_node *node)
         loop.last = &node->next;
         if (!loop.armed) {
             loop.armed = true;
-            uv_async_send(&loop.wake);
+            send_wake();
         }
     }
     pthread_mutex_unlock(&loop.lock);

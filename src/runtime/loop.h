@@ -41,6 +41,8 @@ void pph_timer_free(pph_timer **timer);
  * shut down or failed, so that the next need starts it anew (nothing may be using it). */
 void pph_loop_fail_start(int step);
 void pph_loop_reset(void);
+/* Wake-ups sent to the loop so far. */
+unsigned pph_loop_wakes(void);
 #endif
 
 #endif

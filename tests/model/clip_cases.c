@@ -81,7 +81,7 @@ static void read_case(clip_case *c, const pph_json *json)
 
 clip_cases clip_cases_load(void)
 {
-    clip_cases cases = {NULL};
+    clip_cases cases = {0};
     pph_error err;
     if (pph_json_load(&cases.golden, PPH_GOLDEN_MODEL "/clip.json", 1 << 20, &err) != PPH_OK)
         fail_msg("%s", err.message);

@@ -118,6 +118,23 @@ static void test_tasks_in_order(void **state)
         assert_true(tasks[i].right);
 }
 
+#ifdef PPH_FAULTS
+/* While the loop is busy, a thousand posts cost one wake-up. */
+static void test_one_wake_for_many(void **state)
+{
+    (void)state;
+    gate shut = GATE_INIT;
+    latch done = LATCH_INIT;
+    gate_shut(&shut);
+    unsigned before = pph_loop_wakes();
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(pph_loop_post(pph_shared_runtime(), latch_task, &done, NULL), PPH_OK);
+    assert_int_equal(pph_loop_wakes() - before, 1);
+    gate_open(&shut);
+    latch_wait(&done, 1000);
+}
+#endif
+
 typedef struct waiting {
     pph_future *pending, *done;
     pph_status block_pending, block_done, wait_pending, wait_done, look, shutdown;
@@ -193,10 +210,11 @@ static void test_sigpipe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_concurrent_first_use),
-        cmocka_unit_test(test_tasks_in_order),
-        cmocka_unit_test(test_no_waiting_on_loop),
-        cmocka_unit_test(test_sigpipe),
+        cmocka_unit_test(test_concurrent_first_use), cmocka_unit_test(test_tasks_in_order),
+#ifdef PPH_FAULTS
+        cmocka_unit_test(test_one_wake_for_many),
+#endif
+        cmocka_unit_test(test_no_waiting_on_loop),   cmocka_unit_test(test_sigpipe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

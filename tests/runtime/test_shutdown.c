@@ -326,6 +326,14 @@ static void *close_it(void *context)
                                pph_runtime_check(NULL) == PPH_RUNTIME_UNAVAILABLE);
 }
 
+static atomic_int phases;
+
+static void count_phase(pph_loop_phase phase, void *context)
+{
+    (void)context;
+    atomic_fetch_add(&phases, phase == PPH_LOOP_CLOSING ? 1 : 100);
+}
+
 static void test_while_others_create(void **state)
 {
     (void)state;
@@ -333,6 +341,7 @@ static void test_while_others_create(void **state)
     creator creators[CREATORS];
     pthread_t creating[CREATORS], closing[CLOSERS];
     atomic_store(&cancels, 0);
+    assert_int_equal(pph_loop_at_shutdown(NULL, count_phase, NULL, NULL), PPH_OK);
     for (int i = 0; i < CREATORS; i++) {
         creators[i] = (creator){.going = &going};
         assert_int_equal(pthread_create(&creating[i], NULL, create_until_refused, &creators[i]), 0);
@@ -354,6 +363,7 @@ static void test_while_others_create(void **state)
         told += creators[i].told;
     }
     assert_int_equal(atomic_load(&cancels), told);
+    assert_int_equal(atomic_load(&phases), 101); /* one of the four did it */
 }
 
 typedef struct loop_end {

@@ -42,6 +42,23 @@ static void test_at_the_time(void **state)
     }
 }
 
+/* A loop that is awake all the time looks at its timers all the time: still none is early. */
+static void test_never_early_when_busy(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        fired mine = {.calls = LATCH_INIT};
+        pph_timer *timer;
+        pph_nanos delay = PPH_MILLIS(1) + i * 50000, begin = pph_clock_now();
+        assert_int_equal(pph_timer_start(&timer, pph_shared_runtime(), delay, note, &mine, NULL),
+                         PPH_OK);
+        while (!latch_count(&mine.calls))
+            settle_loop();
+        assert_true(mine.at - begin >= delay);
+        pph_timer_free(&timer);
+    }
+}
+
 static void test_in_order_of_time(void **state)
 {
     (void)state;
@@ -204,9 +221,10 @@ static void test_cancel_races(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_at_the_time), cmocka_unit_test(test_in_order_of_time),
-        cmocka_unit_test(test_cancel),      cmocka_unit_test(test_cancel_of_a_late_one),
-        cmocka_unit_test(test_free_inside), cmocka_unit_test(test_cancel_races),
+        cmocka_unit_test(test_at_the_time),          cmocka_unit_test(test_never_early_when_busy),
+        cmocka_unit_test(test_in_order_of_time),     cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_cancel_of_a_late_one), cmocka_unit_test(test_free_inside),
+        cmocka_unit_test(test_cancel_races),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
