@@ -13,7 +13,7 @@
 /* Rows that go through a chain of products together, but for rounding by the grain: many enough
  * that reading the weights costs little beside the arithmetic, few enough that the hidden layer of
  * the MLP stays in the cache. */
-enum { BLOCK = 160 };
+enum { BLOCK = 208 };
 
 /* What one member knows of a run.
  * begin, end   its share of the rows;  first, last  its share of the sequences
