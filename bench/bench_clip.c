@@ -108,7 +108,7 @@ static pph_status serve(input *in, bool vector, pph_error *err)
 
 int main(int argc, char **argv)
 {
-    input in = {NULL};
+    input in = {.clip = NULL};
     int threads = 0;
     bool vector = false;
     pph_error err = {PPH_OK, ""};

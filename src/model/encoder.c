@@ -13,7 +13,7 @@
 /* Rows that go through a chain of products together, but for rounding by the grain: many enough
  * that reading the weights costs little beside the arithmetic, few enough that the hidden layer of
  * the MLP stays in the cache. */
-enum { BLOCK = 160 };
+enum { BLOCK = 208 };
 
 /* What one member knows of a run.
  * begin, end   its share of the rows;  first, last  its share of the sequences
@@ -112,7 +112,7 @@ static pph_status attend(const run *r, size_t s, size_t first, size_t last, bool
         .v = value,
         .out = pph_rows_at(rows_of(r->room->attended, r->e->dtype, width), pooled ? s : start),
         .queries = pooled ? 1 : rows,
-        .keys = pooled && o->causal ? q->pooled[s] - start + 1 : rows,
+        .keys = rows,
         .size = width / o->heads,
         .scale = 1 / sqrtf((float)(width / o->heads)),
         .causal = o->causal,

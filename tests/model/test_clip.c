@@ -130,7 +130,7 @@ static void test_golden_auto(void **state)
  * have no width to average over; a broken scale or sum is still far outside. */
 static void test_golden_int8(void **state)
 {
-    check_all(*state, PPH_PRECISION_INT8, 0.99, 0.5);
+    check_all(*state, PPH_PRECISION_INT8, 0.998, 0.25);
 }
 
 static void test_auto_is_decided(void **state)

@@ -126,7 +126,7 @@ static void test_auto(void **state)
 static void test_int8(void **state)
 {
     (void)state;
-    check_model(PPH_PRECISION_INT8, 0.998);
+    check_model(PPH_PRECISION_INT8, 0.9995);
 }
 
 int main(void)
