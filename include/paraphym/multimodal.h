@@ -25,7 +25,7 @@ typedef struct pph_multimodal_options {
     bool truncate;            /* cut texts that are longer than the model takes, else an error */
     bool public_only;         /* addresses come from outside: fetch from public ones alone */
     size_t max_pixels;        /* of a picture, checked before it is decoded; 0: 100 million */
-    size_t max_bytes;         /* of a picture's file or download; 0: 64 MiB */
+    size_t max_bytes;         /* of a picture's file, wherever it comes from; 0: 64 MiB */
     int64_t fetch_timeout_ms; /* 0: 30 s */
 } pph_multimodal_options;
 
@@ -41,8 +41,8 @@ PPH_CHECKED PPH_API pph_status pph_multimodal_open(pph_multimodal **out, pph_poo
                                                    const pph_multimodal_options *options,
                                                    pph_error *err);
 
-/* What waits is told PPH_SHUTTING_DOWN, what runs ends, the worker is joined. No operation may be
- * called any more. Not on the loop's thread. NULL is accepted; clears the pointer. */
+/* What waits is told PPH_SHUTTING_DOWN, downloads and reading from pipes as well; what is decoded or
+ * runs ends; the worker is joined. No operation may be called any more. Not on the loop's thread. NULL is accepted; clears the pointer. */
 PPH_API void pph_multimodal_close(pph_multimodal **multimodal);
 
 /* One input. `data` need not be zero-terminated. */

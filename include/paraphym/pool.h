@@ -17,7 +17,7 @@ typedef struct pph_pool_options {
 PPH_API pph_pool_options pph_pool_defaults(void);
 
 /* options  NULL for the defaults
- * Errors   PPH_INVALID_ARGUMENT (threads below 0 or above 1024), PPH_OUT_OF_MEMORY, PPH_SPAWN_FAILED
+ * Errors   PPH_INVALID_ARGUMENT (threads below 0 or above 256), PPH_OUT_OF_MEMORY, PPH_SPAWN_FAILED
  * Thread   any */
 PPH_CHECKED PPH_API pph_status pph_pool_open(pph_pool **out, const pph_pool_options *options,
                                              pph_error *err);

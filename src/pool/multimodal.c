@@ -37,6 +37,10 @@ pph_status pph_multimodal_open(pph_multimodal **out, pph_pool *pool, const char 
 {
     if (!pool || !folder || !*folder)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "a model needs a pool and a folder");
+    if (pool->owner != getpid())
+        return PPH_FAIL(err, PPH_RUNTIME_UNAVAILABLE,
+                        "%s: the pool belongs to the parent of this forked process; open one here",
+                        folder);
     PPH_AUTO(release) pph_multimodal *it = pph_alloc(sizeof *it);
     if (!it)
         return PPH_FAIL_MEMORY(err, sizeof *it);
@@ -49,6 +53,7 @@ pph_status pph_multimodal_open(pph_multimodal **out, pph_pool *pool, const char 
         it->options.max_bytes = bytes_limit;
     pph_item_queue_init(&it->waiting);
     pph_item_queue_init(&it->ready);
+    pph_item_queue_init(&it->fetching);
     pthread_mutex_init(&it->mutex, NULL);
     pph_cond_init(&it->wake);
     pph_cond_init(&it->idle);
@@ -66,7 +71,7 @@ pph_status pph_multimodal_open(pph_multimodal **out, pph_pool *pool, const char 
 
 void pph_multimodal_close(pph_multimodal **multimodal)
 {
-    if (!*multimodal)
+    if (!multimodal || !*multimodal)
         return;
     /* In a forked child the worker does not exist: the memory is left to the process's end. */
     if ((*multimodal)->owner != getpid()) {
@@ -77,11 +82,27 @@ void pph_multimodal_close(pph_multimodal **multimodal)
     release(multimodal);
 }
 
+static pph_future *refuse(pph_status status, const char *message)
+{
+    pph_error error;
+    (void)PPH_FAIL(&error, status, "%s", message);
+    return pph_future_failed(&error);
+}
+
 /* Queue `count` inputs; the future is never NULL. */
 static pph_future *submit(pph_multimodal *multimodal, pph_request_form form, size_t rows,
                           const pph_input *inputs, size_t count)
 {
     pph_error error = {0};
+    if (!multimodal)
+        return refuse(PPH_INVALID_ARGUMENT, "a model is needed, not NULL; open one first");
+    /* A forked child has the model's memory but not its threads: no lock of it may be taken there. */
+    if (multimodal->owner != getpid()) {
+        (void)PPH_FAIL(&error, PPH_RUNTIME_UNAVAILABLE,
+                       "%s: the model belongs to the parent of this forked process; open it here",
+                       multimodal->folder);
+        return pph_future_failed(&error);
+    }
     pph_runtime *runtime = pph_shared_runtime();
     if (!runtime) {
         if (pph_runtime_check(&error) == PPH_OK)
@@ -98,20 +119,14 @@ static pph_future *submit(pph_multimodal *multimodal, pph_request_form form, siz
     return future;
 }
 
-static pph_future *refuse(pph_status status, const char *message)
-{
-    pph_error error;
-    (void)PPH_FAIL(&error, status, "%s", message);
-    return pph_future_failed(&error);
-}
-
 /* Where an error of any input is the operation's, it is told at once, before a model is needed. */
 static pph_future *submit_strict(pph_multimodal *multimodal, pph_request_form form, size_t rows,
                                  const pph_input *inputs, size_t count)
 {
+    size_t max_bytes = multimodal ? multimodal->options.max_bytes : bytes_limit;
     for (size_t i = 0; i < count; i++) {
         pph_error error;
-        if (pph_request_check(&inputs[i], &error) != PPH_OK)
+        if (pph_request_check(&inputs[i], max_bytes, &error) != PPH_OK)
             return pph_future_failed(&error);
     }
     return submit(multimodal, form, rows, inputs, count);

@@ -14,9 +14,9 @@ pph_pool_options pph_pool_defaults(void)
 pph_status pph_pool_open(pph_pool **out, const pph_pool_options *options, pph_error *err)
 {
     int threads = options ? options->threads : 0;
-    if (threads < 0 || threads > 1024)
-        return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
-                        "%d threads: 1 to 1024, or 0 for one a processor", threads);
+    if (threads < 0 || threads > PPH_TEAM_LIMIT)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%d threads: 1 to %d, or 0 for one a processor",
+                        threads, PPH_TEAM_LIMIT);
     if (threads == 0)
         threads = pph_cpu_count();
     PPH_AUTO(pph_pool_close) pph_pool *pool = pph_alloc(sizeof *pool);
@@ -31,7 +31,7 @@ pph_status pph_pool_open(pph_pool **out, const pph_pool_options *options, pph_er
 
 void pph_pool_close(pph_pool **pool)
 {
-    if (!*pool)
+    if (!pool || !*pool)
         return;
     /* In a forked child there is nothing to join, and locks may be held by threads that are gone. */
     if ((*pool)->owner == getpid()) {

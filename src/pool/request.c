@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "pool/serving.h"
 #include <math.h>
 #include <string.h>
 #include <strings.h>
@@ -29,7 +30,7 @@ static const char *what(pph_input_kind kind)
     return NULL;
 }
 
-pph_status pph_request_check(const pph_input *input, pph_error *err)
+pph_status pph_request_check(const pph_input *input, size_t max_bytes, pph_error *err)
 {
     const char *name = what(input->kind);
     if (!name)
@@ -40,9 +41,12 @@ pph_status pph_request_check(const pph_input *input, pph_error *err)
     bool is_string = input->kind == PPH_INPUT_IMAGE_FILE || input->kind == PPH_INPUT_IMAGE_URL;
     if (is_string && memchr(input->data, 0, input->size))
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%s contains a zero byte", name);
-    if (input->kind == PPH_INPUT_IMAGE_BASE64 && input->size > base64_limit)
+    size_t limit = input->kind == PPH_INPUT_IMAGE_BASE64  ? base64_limit
+                   : input->kind == PPH_INPUT_IMAGE_BYTES ? max_bytes
+                                                          : SIZE_MAX;
+    if (input->size > limit)
         return PPH_FAIL(err, PPH_TOO_LARGE, "%s has %zu bytes, at most %zu are taken", name,
-                        input->size, base64_limit);
+                        input->size, limit);
     if (input->kind != PPH_INPUT_TEXT)
         return PPH_OK;
     if (input->size > TEXT_LIMIT)
@@ -131,7 +135,7 @@ pph_status pph_request_new(pph_request **out, pph_multimodal *multimodal, pph_re
     for (size_t i = 0; i < count; i++) {
         pph_item *item = &request->items[i];
         /* A bad input fails alone: it goes the way of the others and ends with this error. */
-        if (pph_request_check(&inputs[i], &item->error) != PPH_OK)
+        if (pph_request_check(&inputs[i], multimodal->options.max_bytes, &item->error) != PPH_OK)
             continue;
         item->data = pph_str_copy((pph_str){inputs[i].data, inputs[i].size});
         if (!item->data) {
@@ -178,18 +182,24 @@ static pph_embeddings *make_embeddings(pph_request *request, size_t dimensions)
     return value;
 }
 
-/* In double, so that the vector against itself is 1 to the last digit that a float shows. */
-static float cosine(const float *a, const float *b, size_t count)
+/* In double, so that the vector against itself is 1 to the last digit that a float shows; in four
+ * sums, so that an addition need not wait for the one before it. */
+static double dot(const float *a, const float *b, size_t count)
 {
-    if (!a || !b)
-        return NAN;
-    double dot = 0, aa = 0, bb = 0;
-    for (size_t i = 0; i < count; i++) {
-        dot += (double)a[i] * b[i];
-        aa += (double)a[i] * a[i];
-        bb += (double)b[i] * b[i];
-    }
-    double result = aa > 0 && bb > 0 ? dot / sqrt(aa * bb) : 0;
+    double sums[4] = {0};
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4)
+        for (size_t k = 0; k < 4; k++)
+            sums[k] += (double)a[i + k] * b[i + k];
+    for (; i < count; i++)
+        sums[0] += (double)a[i] * b[i];
+    return sums[0] + sums[1] + sums[2] + sums[3];
+}
+
+static float cosine(double product, double squares_a, double squares_b)
+{
+    double scale = sqrt(squares_a * squares_b);
+    double result = scale > 0 ? product / scale : 0;
     return (float)(result > 1 ? 1 : result < -1 ? -1 : result);
 }
 
@@ -197,17 +207,27 @@ static pph_similarities *make_similarities(pph_request *request, size_t dimensio
 {
     size_t rows = request->rows, columns = request->count - rows;
     size_t errors_size = request->count * sizeof(pph_error), cells = rows * columns;
+    PPH_AUTO(pph_free_at) double *squares = pph_alloc_array(request->count, sizeof *squares);
+    if (!squares)
+        return NULL;
     pph_similarities *value = pph_alloc(sizeof *value + errors_size + cells * sizeof(float));
     if (!value)
         return NULL;
     pph_error *errors = (pph_error *)(value + 1);
     float *cosines = (float *)(errors + request->count);
     const pph_item *items = request->items;
-    for (size_t i = 0; i < request->count; i++)
+    for (size_t i = 0; i < request->count; i++) {
         errors[i] = items[i].error;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < columns; c++)
-            cosines[r * columns + c] = cosine(items[r].vector, items[rows + c].vector, dimensions);
+        if (items[i].vector)
+            squares[i] = dot(items[i].vector, items[i].vector, dimensions);
+    }
+    /* A table of many millions takes seconds: not past its caller's interest. */
+    for (size_t r = 0; r < rows && !pph_request_abandoned(request); r++)
+        for (size_t c = 0; c < columns; c++) {
+            const float *a = items[r].vector, *b = items[rows + c].vector;
+            cosines[r * columns + c] =
+                a && b ? cosine(dot(a, b, dimensions), squares[r], squares[rows + c]) : NAN;
+        }
     *value = (pph_similarities){rows, columns, cosines, errors, errors + rows};
     return value;
 }
@@ -223,6 +243,11 @@ static const pph_error *first_error(const pph_request *request)
 /* True when this call completed the future, false when its hook did or will run. */
 static bool answer(pph_request *request, size_t dimensions)
 {
+    pph_error error;
+    if (pph_request_abandoned(request)) {
+        (void)PPH_FAIL(&error, PPH_CANCELLED, "the operation was cancelled");
+        return pph_future_fail(request->future, &error);
+    }
     bool single = request->form == PPH_REQUEST_SINGLE || request->form == PPH_REQUEST_PAIR;
     const pph_error *failed = first_error(request);
     if (single && failed)
@@ -232,7 +257,6 @@ static bool answer(pph_request *request, size_t dimensions)
                          : (void *)make_similarities(request, dimensions);
     if (value)
         return pph_future_complete(request->future, value, pph_free);
-    pph_error error;
     (void)PPH_FAIL(&error, PPH_OUT_OF_MEMORY, "no memory for the vectors of %zu inputs",
                    request->count);
     return pph_future_fail(request->future, &error);

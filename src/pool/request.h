@@ -53,8 +53,9 @@ struct pph_request {
     pph_item items[];
 };
 
-/* What every operation checks of an input before it is copied. */
-PPH_CHECKED pph_status pph_request_check(const pph_input *input, pph_error *err);
+/* What every operation checks of an input before it is copied.
+ * max_bytes  of a picture that is handed over in memory */
+PPH_CHECKED pph_status pph_request_check(const pph_input *input, size_t max_bytes, pph_error *err);
 
 /* Copy `count` inputs; one that does not pass the check carries its error. The future's two references are the caller's and the request's.
  * Errors  PPH_OUT_OF_MEMORY, PPH_RUNTIME_UNAVAILABLE */

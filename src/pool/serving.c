@@ -3,8 +3,8 @@
 #include "pool/serving.h"
 
 #include "base/base64.h"
-#include "base/file.h"
 #include "base/mem.h"
+#include "pool/source.h"
 #include "runtime/fetch.h"
 #include <strings.h>
 
@@ -32,6 +32,17 @@ pph_item *pph_item_queue_pop(pph_item_queue *queue)
     if (!queue->first)
         queue->last = &queue->first;
     return item;
+}
+
+/* Take an item out from wherever it stands; the queues that this is done to are short. */
+static void queue_remove(pph_item_queue *queue, pph_item *item)
+{
+    pph_item **at = &queue->first;
+    while (*at != item)
+        at = &(*at)->next;
+    *at = item->next;
+    if (!*at)
+        queue->last = at;
 }
 
 /* The next waiting item with a credit. NULL when there is nothing to do: the caller has then left
@@ -84,13 +95,40 @@ static bool abandoned(pph_item *item)
     return true;
 }
 
+static pph_status refuse_closing(const pph_multimodal *multimodal, pph_error *err)
+{
+    return PPH_FAIL(err, PPH_SHUTTING_DOWN, "%s: the model is being closed", multimodal->folder);
+}
+
+static bool closing(pph_multimodal *multimodal)
+{
+    pthread_mutex_lock(&multimodal->mutex);
+    bool is = multimodal->state == PPH_SERVING_CLOSING;
+    pthread_mutex_unlock(&multimodal->mutex);
+    return is;
+}
+
+/* Nobody waits for this item any more: a file that never ends is not read on. */
+static bool given_up(void *context)
+{
+    const pph_item *item = context;
+    return pph_request_abandoned(item->request) || closing(item->request->multimodal);
+}
+
+static pph_status read_file(pph_item *item, pph_buffer *out, pph_error *err)
+{
+    pph_status status = pph_source_read(item->data, given_up, item, out, err);
+    bool closes = status == PPH_CANCELLED && !pph_request_abandoned(item->request);
+    return closes ? refuse_closing(item->request->multimodal, err) : status;
+}
+
 /* The bytes of the picture, wherever they come from. `owned` keeps what had to be made. */
 static pph_status picture_bytes(pph_item *item, pph_buffer *owned, pph_str *bytes, pph_error *err)
 {
     *bytes = (pph_str){item->data, item->size};
     switch (item->kind) {
     case PPH_INPUT_IMAGE_FILE:
-        PPH_TRY(pph_file_read(item->data, owned, err));
+        PPH_TRY(read_file(item, owned, err));
         break;
     case PPH_INPUT_IMAGE_BASE64:
         if (strncasecmp(item->data, "data:", 5) == 0)
@@ -132,7 +170,7 @@ static void run_prepare(pph_prepare_job *job)
     pph_multimodal *multimodal = item->request->multimodal;
     if (abandoned(item))
         return;
-    if (prepare_item(multimodal, item, &item->error) != PPH_OK) {
+    if (item->error.status != PPH_OK || prepare_item(multimodal, item, &item->error) != PPH_OK) {
         pph_serving_end(item);
         return;
     }
@@ -151,10 +189,30 @@ static void prepare(pph_item *item)
 static void on_fetched(pph_future *fetch, void *context)
 {
     pph_item *item = context;
-    if (pph_future_status(fetch, &item->error) == PPH_OK)
-        prepare(item);
-    else
-        pph_serving_end(item);
+    pph_multimodal *multimodal = item->request->multimodal;
+    pthread_mutex_lock(&multimodal->mutex);
+    queue_remove(&multimodal->fetching, item);
+    bool closes = multimodal->state == PPH_SERVING_CLOSING;
+    pthread_mutex_unlock(&multimodal->mutex);
+    pph_status status = pph_future_status(fetch, &item->error);
+    if (status == PPH_CANCELLED && closes)
+        (void)refuse_closing(multimodal, &item->error);
+    prepare(item);
+}
+
+/* The item's download, where the request's hook and the model's closing find it. */
+static void keep_fetch(pph_item *item, pph_future *fetch)
+{
+    pph_multimodal *multimodal = item->request->multimodal;
+    pthread_mutex_lock(&item->request->mutex);
+    item->fetch = fetch;
+    pthread_mutex_unlock(&item->request->mutex);
+    pthread_mutex_lock(&multimodal->mutex);
+    pph_item_queue_push(&multimodal->fetching, item);
+    pthread_mutex_unlock(&multimodal->mutex);
+    /* Given up between the look at the request and here: whoever did found no download to end. */
+    if (given_up(item))
+        pph_future_cancel(fetch);
 }
 
 static void start_fetch(pph_item *item)
@@ -170,19 +228,17 @@ static void start_fetch(pph_item *item)
         pph_status status = pph_runtime_check(&item->error);
         if (status == PPH_OK)
             (void)PPH_FAIL(&item->error, PPH_RUNTIME_UNAVAILABLE, "the runtime is not available");
-        pph_serving_end(item);
+        prepare(item);
         return;
     }
     pph_future *fetch = pph_fetch(runtime, item->data, &options);
-    pthread_mutex_lock(&item->request->mutex);
-    item->fetch = fetch;
-    pthread_mutex_unlock(&item->request->mutex);
-    /* Cancelled between the look at the request and here: its hook found no download to end. */
-    if (pph_request_abandoned(item->request))
-        pph_future_cancel(fetch);
+    keep_fetch(item, fetch);
     if (pph_future_then(fetch, on_fetched, item, &item->error) != PPH_OK) {
         pph_future_cancel(fetch);
-        pph_serving_end(item);
+        pthread_mutex_lock(&multimodal->mutex);
+        queue_remove(&multimodal->fetching, item);
+        pthread_mutex_unlock(&multimodal->mutex);
+        prepare(item);
     }
 }
 
@@ -192,9 +248,7 @@ static void dispatch(pph_multimodal *multimodal)
     for (pph_item *item; (item = take_waiting(multimodal));) {
         if (abandoned(item))
             continue;
-        if (item->error.status != PPH_OK)
-            pph_serving_end(item);
-        else if (item->kind == PPH_INPUT_IMAGE_URL)
+        if (item->error.status == PPH_OK && item->kind == PPH_INPUT_IMAGE_URL)
             start_fetch(item);
         else
             prepare(item);
@@ -235,8 +289,7 @@ void pph_serving_submit(pph_multimodal *multimodal, pph_request *request)
     if (multimodal->state == PPH_SERVING_FAILED) {
         refusal = multimodal->failure;
     } else if (multimodal->state == PPH_SERVING_CLOSING) {
-        (void)PPH_FAIL(&refusal, PPH_SHUTTING_DOWN, "%s: the model is being closed",
-                       multimodal->folder);
+        (void)refuse_closing(multimodal, &refusal);
     } else {
         *multimodal->waiting.last = items.first;
         multimodal->waiting.last = items.last;
@@ -266,11 +319,27 @@ void pph_serving_refuse_all(pph_multimodal *multimodal, pph_serving_state state,
     refuse(multimodal, &waiting, reason);
 }
 
+/* The items stay where they are: each leaves the queue when it is told. */
+static void end_fetches(pph_multimodal *multimodal)
+{
+    pph_future *fetches[CREDITS];
+    size_t count = 0;
+    pthread_mutex_lock(&multimodal->mutex);
+    for (pph_item *item = multimodal->fetching.first; item; item = item->next)
+        fetches[count++] = pph_future_ref(item->fetch);
+    pthread_mutex_unlock(&multimodal->mutex);
+    for (size_t i = 0; i < count; i++) {
+        pph_future_cancel(fetches[i]);
+        pph_future_free(&fetches[i]);
+    }
+}
+
 void pph_serving_close(pph_multimodal *multimodal)
 {
     pph_error reason;
-    (void)PPH_FAIL(&reason, PPH_SHUTTING_DOWN, "%s: the model is being closed", multimodal->folder);
+    (void)refuse_closing(multimodal, &reason);
     pph_serving_refuse_all(multimodal, PPH_SERVING_CLOSING, &reason);
+    end_fetches(multimodal);
     pthread_mutex_lock(&multimodal->mutex);
     while (multimodal->credits_out || multimodal->dispatching)
         pthread_cond_wait(&multimodal->idle, &multimodal->mutex);

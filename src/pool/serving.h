@@ -5,7 +5,10 @@
  *
  * Items wait until the model is loaded and a credit is free. Credits bound what is downloaded,
  * decoded and kept in pixels at once, whatever the number of inputs. The worker takes what is ready,
- * in order, up to a batch of one kind. Every item ends exactly once, from whichever state. */
+ * in order, up to a batch of one kind. Every item ends exactly once, from whichever state.
+ *
+ * The loop's thread only passes items on: what ends with a download ends on a prepare thread, since
+ * the last item of a request computes its answer. */
 #ifndef PPH_POOL_SERVING_H
 #define PPH_POOL_SERVING_H
 
@@ -38,7 +41,7 @@ struct pph_multimodal {
     pthread_cond_t idle;   /* pph_serving_close's: credits came back, or the dispatch was left */
     pph_serving_state state;
     pph_error failure;
-    pph_item_queue waiting, ready;
+    pph_item_queue waiting, ready, fetching;
     size_t credits_out;
     bool stop;        /* the worker's last word: nothing will become ready any more */
     bool dispatching; /* a thread is starting items; it looks for more before it leaves */
@@ -62,7 +65,8 @@ void pph_serving_end(pph_item *item);
 void pph_serving_refuse_all(pph_multimodal *multimodal, pph_serving_state state,
                             const pph_error *reason);
 
-/* Refuse what waits, let what holds a credit end, join the worker. Not on the loop's thread. */
+/* Refuse what waits, call off downloads, let what else holds a credit end, join the worker. Not on the
+ * loop's thread. */
 void pph_serving_close(pph_multimodal *multimodal);
 
 /* The worker's life; `context` is the pph_multimodal. */

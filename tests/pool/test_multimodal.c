@@ -187,6 +187,9 @@ static void test_single_errors(void **state)
     assert_int_equal(failure(pph_multimodal_batch_embed_text(m, NULL, 3)), PPH_INVALID_ARGUMENT);
     assert_int_equal(failure(pph_multimodal_batch_similarity(m, &text, 1, &text, 10000)),
                      PPH_INVALID_ARGUMENT);
+    assert_int_equal(failure(pph_multimodal_embed_text(NULL, "a")), PPH_INVALID_ARGUMENT);
+    assert_int_equal(failure(pph_multimodal_batch_embed_images(NULL, &text, 1)),
+                     PPH_INVALID_ARGUMENT);
     PPH_AUTO(pph_free_at) char *huge = pph_alloc(1000002);
     memset(huge, 'a', 1000001);
     assert_int_equal(failure(pph_multimodal_embed_text(m, huge)), PPH_TOO_LARGE);

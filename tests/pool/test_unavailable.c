@@ -6,6 +6,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define UNDER_THREAD_SANITIZER
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define UNDER_THREAD_SANITIZER
+#endif
+
 /* Every operation, each on its own, with arguments that would succeed. */
 static void all_unavailable(pph_multimodal *m)
 {
@@ -74,6 +83,40 @@ static void test_fork(void **state)
     service_close(&own);
 }
 
+/* The same where the parent never started the loop, so that the child may have one of its own: the
+ * model and the pool are still the parent's. */
+static void test_fork_before_the_loop(void **state)
+{
+    (void)state;
+    test_service own;
+    assert_int_equal(pph_runtime_shutdown(-1, NULL), PPH_OK);
+    pph_loop_reset();
+    service_open(&own);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        alarm(20);
+        pph_future *mine = pph_multimodal_embed_text(own.multimodal, "a red circle");
+        bool told = pph_block_on(mine, NULL) == PPH_RUNTIME_UNAVAILABLE;
+        pph_multimodal *second = NULL;
+        told = told &&
+               pph_multimodal_open(&second, own.pool, MODEL, NULL, NULL) == PPH_RUNTIME_UNAVAILABLE;
+        service_close(&own);
+#ifndef UNDER_THREAD_SANITIZER /* which lets the child of threads have none of its own */
+        test_service fresh;
+        service_open(&fresh);
+        pph_future *right = pph_multimodal_embed_text(fresh.multimodal, "a red circle");
+        told = told && pph_block_on(right, NULL) == PPH_OK;
+        service_close(&fresh);
+#endif
+        _exit(told ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    service_close(&own);
+}
+
 /* Shutting the runtime down tells all that wait; afterwards operations are refused. */
 static void test_shutdown(void **state)
 {
@@ -102,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_start_fails),
         cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_fork_before_the_loop),
         cmocka_unit_test(test_shutdown),
     };
     return cmocka_run_group_tests_name("pool/unavailable", tests, NULL, NULL);
