@@ -2,8 +2,10 @@
 #ifndef PARAPHYM_PARAPHYM_H
 #define PARAPHYM_PARAPHYM_H
 
+#include <paraphym/events.h>
 #include <paraphym/future.h>
 #include <paraphym/log.h>
+#include <paraphym/metrics.h>
 #include <paraphym/multimodal.h>
 #include <paraphym/pool.h>
 #include <paraphym/precision.h>

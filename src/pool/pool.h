@@ -1,16 +1,29 @@
-/* The pool, seen from inside this room. */
+/* The pool, seen from inside this room: what all served models share. */
 #ifndef PPH_POOL_POOL_H
 #define PPH_POOL_POOL_H
 
 #include "compute/team.h"
+#include "pool/governor.h"
+#include "pool/metrics.h"
 #include "pool/prepare.h"
 #include <paraphym/pool.h>
 #include <sys/types.h>
 
+typedef struct pph_served pph_served;
+
 struct pph_pool {
+    pph_pool_options options; /* with the defaults filled in */
     pph_team *team;
     pph_prepare prepare;
+    pph_governor *governor;
+    pph_metrics_registry metrics;
     pid_t owner; /* a forked child has the memory but not the threads */
+    _Atomic uint64_t callers; /* numbers given to handles */
+    pthread_mutex_t mutex;    /* guards the list */
+    pph_served *served;       /* grows at its head until the pool closes */
 };
+
+/* Tell the listener, if there is one. No lock may be held. */
+void pph_pool_tell(pph_pool *pool, pph_metrics_model *metrics, const pph_pool_event *event);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "pool/serving.h"
+#include "pool/service.h"
 #include <math.h>
 #include <string.h>
 #include <strings.h>
@@ -83,29 +83,72 @@ static void release_request(pph_request *request)
         release_inputs(&request->items[i]);
         pph_free(request->items[i].vector);
     }
+    pph_timer_free(&request->timer);
     pph_future_free(&request->future);
     pthread_mutex_destroy(&request->mutex);
     pph_free(request);
 }
 
-/* The future was cancelled, or the runtime shuts down: end the downloads; all else sees that the
- * future is done. */
-static void on_cancel(pph_future *future, void *context)
+/* All that still goes on of it is to stop: downloads at once, the rest at its next step. */
+static void call_off(pph_request *request)
 {
-    (void)future;
-    pph_request *request = context;
     atomic_store(&request->cancelled, true);
     for (size_t i = 0; i < request->count; i++) {
         pthread_mutex_lock(&request->mutex);
-        pph_future *fetch = request->items[i].fetch;
-        if (fetch)
-            pph_future_ref(fetch);
+        pph_future *fetch = pph_future_ref(request->items[i].fetch);
         pthread_mutex_unlock(&request->mutex);
-        if (fetch)
-            pph_future_cancel(fetch);
+        pph_future_cancel(fetch);
         pph_future_free(&fetch);
     }
+}
+
+/* The future was cancelled, or the runtime shuts down. */
+static void on_cancel(pph_future *future, void *context)
+{
+    (void)future;
+    call_off(context);
+    release_request(context);
+}
+
+/* On the loop, once: at the deadline, or when the timer was called off. */
+static void on_deadline(void *context, pph_status status)
+{
+    pph_request *request = context;
+    pph_served *served = request->served;
+    if (status == PPH_OK) {
+        pph_error error;
+        (void)PPH_FAIL(&error, PPH_TIMEOUT, "%s: not answered within the %lld ms allowed",
+                       request->served->name,
+                       (long long)((request->deadline - request->created) / 1000000));
+        bool mine = pph_future_fail(request->future, &error);
+        call_off(request);
+        if (mine) {
+            pph_metrics_request(request->served->metrics, PPH_TIMEOUT,
+                                pph_clock_now() - request->created);
+            release_request(request); /* the hook's: it cannot run any more */
+        }
+    }
     release_request(request);
+    pph_served_timer_ended(served);
+}
+
+/* Without a timer the deadline is still looked at before each step. */
+static void start_timer(pph_request *request, pph_runtime *runtime)
+{
+    if (request->deadline == PPH_FOREVER)
+        return;
+    atomic_fetch_add(&request->references, 1);
+    pph_served_timer_begun(request->served);
+    if (pph_timer_start(&request->timer, runtime, request->deadline - request->created,
+                        on_deadline, request, NULL) == PPH_OK)
+        return;
+    release_request(request);
+    pph_served_timer_ended(request->served);
+}
+
+pph_item *pph_request_item_of(pph_job *place)
+{
+    return (pph_item *)((char *)place - offsetof(pph_item, place));
 }
 
 static bool is_data_url(const pph_item *item)
@@ -125,13 +168,25 @@ pph_status pph_request_new(pph_request **out, pph_multimodal *multimodal, pph_re
     if (!request)
         return PPH_FAIL_MEMORY(err, bytes);
     request->multimodal = multimodal;
+    request->served = multimodal->served;
     request->form = form;
     request->count = count;
     atomic_init(&request->references, 1);
     atomic_init(&request->left, count);
     pthread_mutex_init(&request->mutex, NULL);
-    for (size_t i = 0; i < count; i++)
+    int64_t timeout_ms = multimodal->options.timeout_ms;
+    request->created = pph_clock_now();
+    request->deadline = timeout_ms > 0 ? pph_clock_after_ms(timeout_ms) : PPH_FOREVER;
+    for (size_t i = 0; i < count; i++) {
         request->items[i].request = request;
+        request->items[i].place = (pph_job){
+            .caller = multimodal->caller,
+            .cost = 1,
+            .deadline = request->deadline,
+            .priority = (uint8_t)multimodal->options.priority,
+            .kind = inputs[i].kind == PPH_INPUT_TEXT,
+        };
+    }
     for (size_t i = 0; i < count; i++) {
         pph_item *item = &request->items[i];
         /* A bad input fails alone: it goes the way of the others and ends with this error. */
@@ -155,6 +210,7 @@ pph_status pph_request_new(pph_request **out, pph_multimodal *multimodal, pph_re
         release_request(request);
         return status;
     }
+    start_timer(request, runtime);
     *future = request->future;
     *out = request;
     return PPH_OK;
@@ -262,13 +318,27 @@ static bool answer(pph_request *request, size_t dimensions)
     return pph_future_fail(request->future, &error);
 }
 
+/* The last item has ended: the future too, if nobody ended it before, and the timer has no more use. */
+static void finish(pph_request *request, size_t dimensions)
+{
+    pph_future *future = pph_future_ref(request->future);
+    bool mine = answer(request, dimensions);
+    /* A request that ran out of time was counted then. */
+    pph_status status = pph_future_status(future, NULL);
+    if (mine || status != PPH_TIMEOUT)
+        pph_metrics_request(request->served->metrics, status, pph_clock_now() - request->created);
+    pph_future_free(&future);
+    if (request->timer)
+        pph_timer_cancel(request->timer);
+    if (mine)
+        release_request(request); /* the hook's: it cannot run any more */
+    release_request(request);
+}
+
 void pph_request_item_ended(pph_item *item, size_t dimensions)
 {
     pph_request *request = item->request;
     release_inputs(item);
-    if (atomic_fetch_sub(&request->left, 1) != 1)
-        return;
-    if (answer(request, dimensions))
-        release_request(request); /* the hook's: it cannot run any more */
-    release_request(request);
+    if (atomic_fetch_sub(&request->left, 1) == 1)
+        finish(request, dimensions);
 }

@@ -5,12 +5,16 @@
  * whose future is done before that (cancelled, shut down) is dropped item by item, each at its next
  * step.
  *
- * Two references hold a request: its work, given back when the last item has ended, and the
- * cancellation hook of its future, given back when the hook has run or can run no more. */
+ * References hold a request: its work's, given back when the last item has ended; the cancellation
+ * hook's of its future, given back by whoever ends the future, which is the hook, the last item or
+ * the timer; and the timer's, given back when it has called. */
 #ifndef PPH_POOL_REQUEST_H
 #define PPH_POOL_REQUEST_H
 
+#include "pool/breaker.h"
+#include "pool/jobs.h"
 #include "pool/prepare.h"
+#include "runtime/loop.h"
 #include "runtime/promise.h"
 #include <paraphym/multimodal.h>
 #include <pthread.h>
@@ -19,9 +23,11 @@
 typedef struct pph_request pph_request;
 
 typedef struct pph_item {
-    pph_prepare_job job; /* first: a job is its item */
+    pph_prepare_job job; /* first: what the prepare threads run is its item */
+    pph_job place;       /* in the model's queues */
     pph_request *request;
-    struct pph_item *next; /* in the one queue that the item is in */
+    struct pph_item *next; /* among the downloads */
+    bool credited;         /* it holds a credit */
     pph_input_kind kind;   /* a data: address counts as BASE64 */
     char *data;            /* a copy of the input, with a zero byte behind it */
     size_t size;           /* without that byte */
@@ -41,11 +47,15 @@ typedef enum pph_request_form {
 } pph_request_form;
 
 struct pph_request {
-    pph_multimodal *multimodal;
+    pph_multimodal *multimodal; /* until the last item has ended */
+    struct pph_served *served;
     pph_future *future; /* the producer's reference */
     atomic_int references;
     atomic_size_t left;    /* items that have not ended */
-    atomic_bool cancelled; /* its hook has run, or runs */
+    atomic_bool cancelled; /* its hook has run, or runs; or its time is over */
+    pph_nanos created, deadline;
+    pph_timer *timer; /* ends the future at the deadline; NULL without one */
+    pph_breaker_ticket ticket;
     pthread_mutex_t mutex;
     pph_request_form form;
     size_t rows;
@@ -62,6 +72,9 @@ PPH_CHECKED pph_status pph_request_check(const pph_input *input, size_t max_byte
 PPH_CHECKED pph_status pph_request_new(pph_request **out, pph_multimodal *multimodal,
                                        pph_request_form form, const pph_input *inputs, size_t count,
                                        pph_runtime *runtime, pph_future **future, pph_error *err);
+
+/* The item that a place in a queue belongs to. */
+pph_item *pph_request_item_of(pph_job *place);
 
 /* Nobody waits for this request any more. */
 bool pph_request_abandoned(const pph_request *request);

@@ -1,0 +1,379 @@
+/* The way of an item to the worker: credits, downloads, preparation. Runs on callers' threads, on the
+ * loop's (after a download) and on the prepare threads; blocks on none of them. */
+#include "pool/service.h"
+
+#include "base/base64.h"
+#include "base/mem.h"
+#include "pool/source.h"
+#include "runtime/fetch.h"
+#include <strings.h>
+
+/* Two full batches: one runs while the next is prepared. What is urgent finds room when the others
+ * have taken theirs. */
+static const size_t credits_of[PPH_JOB_PRIORITIES] = {40, 32, 32};
+enum { CREDITS = 40 };
+
+static void queue_push(pph_item_queue *queue, pph_item *item)
+{
+    item->next = NULL;
+    *queue->last = item;
+    queue->last = &item->next;
+}
+
+/* Take an item out from wherever it stands; the queues that this is done to are short. */
+static void queue_remove(pph_item_queue *queue, pph_item *item)
+{
+    pph_item **at = &queue->first;
+    while (*at != item)
+        at = &(*at)->next;
+    *at = item->next;
+    if (!*at)
+        queue->last = at;
+}
+
+static void end_list(pph_job_list *list, pph_status status, const char *message)
+{
+    for (pph_job *job; (job = pph_job_list_pop(list));) {
+        pph_item *item = pph_request_item_of(job);
+        (void)PPH_FAIL(&item->error, status, "%s", message);
+        pph_served_end(item);
+    }
+}
+
+/* The most urgent class of work that may have one more credit. */
+static bool credit_is_free(const pph_served *served)
+{
+    for (unsigned p = 0; p < PPH_JOB_PRIORITIES; p++)
+        if (pph_jobs_count_of(served->waiting, p))
+            return served->credits_out < credits_of[p];
+    return false;
+}
+
+/* The next waiting item, with a credit; those that are met and too late come in the lists. NULL when
+ * there is nothing to do: the caller has then left the dispatch and must not touch the model again. */
+static pph_item *take_waiting(pph_served *served, pph_job_list *expired, pph_job_list *dropped)
+{
+    static const pph_jobs_limits one = {.max_jobs = {1, 1}};
+    pph_job_list batch = {0};
+    pph_item *item = NULL;
+    pthread_mutex_lock(&served->mutex);
+    bool open = served->engine && pph_state_serves(served->state) && !served->unload &&
+                (!served->evict || served->busy);
+    if (open && credit_is_free(served) &&
+        pph_jobs_take(served->waiting, &one, pph_clock_now(), &batch, expired, dropped)) {
+        item = pph_request_item_of(batch.first);
+        item->credited = true;
+        served->credits_out++;
+    }
+    if (!item && !expired->count && !dropped->count) {
+        served->dispatching = false;
+        pthread_cond_broadcast(&served->idle);
+    }
+    pthread_mutex_unlock(&served->mutex);
+    return item;
+}
+
+static void start_items(pph_served *served);
+
+void pph_served_end(pph_item *item)
+{
+    pph_served *served = item->request->served;
+    pph_multimodal *handle = item->request->multimodal;
+    bool credited = item->credited;
+    if (item->error.status == PPH_CANCELLED)
+        pph_metrics_add(&served->metrics->cancellations, 1);
+    pph_request_item_ended(item, atomic_load(&served->dimensions));
+    pthread_mutex_lock(&served->mutex);
+    served->credits_out -= credited;
+    served->live--;
+    handle->items--;
+    if (!served->live && served->busy) {
+        served->busy = false;
+        pph_governor_end(served->pool->governor, served->governed, pph_clock_now());
+        pthread_cond_signal(&served->wake);
+    }
+    pph_metrics_set(&served->metrics->in_flight, served->credits_out);
+    pph_metrics_set(&served->metrics->queue_depth, pph_jobs_count(served->waiting));
+    /* Entering the dispatch in the same breath keeps the model alive for it: its closing waits. */
+    bool more = pph_jobs_count(served->waiting) && !served->dispatching;
+    if (more)
+        served->dispatching = true;
+    pthread_cond_broadcast(&served->idle);
+    pthread_mutex_unlock(&served->mutex);
+    if (more)
+        start_items(served);
+}
+
+static bool abandoned(pph_item *item)
+{
+    if (!pph_request_abandoned(item->request))
+        return false;
+    (void)PPH_FAIL(&item->error, PPH_CANCELLED, "cancelled before it was run");
+    pph_served_end(item);
+    return true;
+}
+
+static pph_status refuse_closing(const pph_served *served, pph_error *err)
+{
+    return PPH_FAIL(err, PPH_SHUTTING_DOWN, "%s: the model is being closed", served->name);
+}
+
+static bool closing(const pph_multimodal *handle)
+{
+    pthread_mutex_lock(&handle->served->mutex);
+    bool is = handle->closing;
+    pthread_mutex_unlock(&handle->served->mutex);
+    return is;
+}
+
+/* Nobody waits for this item any more: a file that never ends is not read on. */
+static bool given_up(void *context)
+{
+    const pph_item *item = context;
+    return pph_request_abandoned(item->request) || closing(item->request->multimodal);
+}
+
+static pph_status read_file(pph_item *item, pph_buffer *out, pph_error *err)
+{
+    pph_status status = pph_source_read(item->data, given_up, item, out, err);
+    bool closes = status == PPH_CANCELLED && !pph_request_abandoned(item->request);
+    return closes ? refuse_closing(item->request->served, err) : status;
+}
+
+/* The bytes of the picture, wherever they come from. `owned` keeps what had to be made. */
+static pph_status picture_bytes(pph_item *item, pph_buffer *owned, pph_str *bytes, pph_error *err)
+{
+    *bytes = (pph_str){item->data, item->size};
+    switch (item->kind) {
+    case PPH_INPUT_IMAGE_FILE:
+        PPH_TRY(read_file(item, owned, err));
+        break;
+    case PPH_INPUT_IMAGE_BASE64:
+        if (strncasecmp(item->data, "data:", 5) == 0)
+            PPH_TRY(pph_fetch_data_url(item->data, owned, NULL, err));
+        else
+            PPH_TRY(pph_base64_decode(*bytes, owned, err));
+        break;
+    case PPH_INPUT_IMAGE_URL: {
+        const pph_fetched *fetched = pph_future_value(item->fetch);
+        *bytes = (pph_str){(const char *)fetched->bytes, fetched->size};
+        return PPH_OK;
+    }
+    default:
+        return PPH_OK;
+    }
+    *bytes = (pph_str){(const char *)owned->data, owned->size};
+    return PPH_OK;
+}
+
+static pph_status prepare_text(const pph_served *served, pph_item *item, pph_error *err)
+{
+    bool truncate = item->request->multimodal->options.truncate;
+    PPH_TRY(served->kind->prepare_text(served->engine, (pph_str){item->data, item->size}, truncate,
+                                       &item->tokens, &item->token_count, err));
+    item->place.cost = item->token_count;
+    return PPH_OK;
+}
+
+static pph_status prepare_picture(const pph_served *served, pph_item *item, pph_error *err)
+{
+    const pph_multimodal_options *options = &item->request->multimodal->options;
+    PPH_AUTO(pph_buffer_deinit) pph_buffer owned = PPH_BUFFER_LIMIT(options->max_bytes);
+    pph_str bytes;
+    PPH_TRY(picture_bytes(item, &owned, &bytes, err));
+    size_t cost = 1;
+    pph_status status = served->kind->prepare_image(served->engine, bytes, options->max_pixels,
+                                                    &item->pixels, &cost, err);
+    item->place.cost = cost;
+    bool named = item->kind == PPH_INPUT_IMAGE_FILE || item->kind == PPH_INPUT_IMAGE_URL;
+    return status != PPH_OK && named ? pph_error_prefix(err, status, item->data) : status;
+}
+
+/* The engine stays while an item is in preparation. False when there is none: it broke since the item
+ * got its credit, which is back, and the item waits again; or it ends here. */
+static bool hold_engine(pph_served *served, pph_item *item)
+{
+    pthread_mutex_lock(&served->mutex);
+    bool held = served->engine && pph_state_serves(served->state);
+    pph_status status = PPH_OK;
+    if (held) {
+        served->preparing++;
+    } else {
+        item->credited = false;
+        served->credits_out--;
+        status = pph_jobs_push(served->waiting, &item->place, pph_clock_now(), &item->error);
+    }
+    pthread_mutex_unlock(&served->mutex);
+    if (status != PPH_OK)
+        pph_served_end(item);
+    return held;
+}
+
+static void let_engine(pph_served *served, pph_item *item, bool is_ready)
+{
+    pthread_mutex_lock(&served->mutex);
+    if (--served->preparing == 0)
+        pthread_cond_broadcast(&served->idle);
+    if (is_ready && pph_jobs_push(served->ready, &item->place, pph_clock_now(), &item->error) != PPH_OK)
+        is_ready = false;
+    pthread_cond_signal(&served->wake);
+    pthread_mutex_unlock(&served->mutex);
+    if (!is_ready)
+        pph_served_end(item);
+}
+
+static void run_prepare(pph_prepare_job *job)
+{
+    pph_item *item = (pph_item *)job;
+    pph_served *served = item->request->served;
+    if (abandoned(item))
+        return;
+    if (item->error.status != PPH_OK) {
+        pph_served_end(item);
+        return;
+    }
+    if (!hold_engine(served, item))
+        return;
+    pph_status status = item->kind == PPH_INPUT_TEXT ? prepare_text(served, item, &item->error)
+                                                     : prepare_picture(served, item, &item->error);
+    let_engine(served, item, status == PPH_OK);
+}
+
+static void prepare(pph_item *item)
+{
+    item->job.run = run_prepare;
+    pph_prepare_post(&item->request->served->pool->prepare, &item->job);
+}
+
+static void on_fetched(pph_future *fetch, void *context)
+{
+    pph_item *item = context;
+    pph_served *served = item->request->served;
+    pthread_mutex_lock(&served->mutex);
+    queue_remove(&served->fetching, item);
+    bool closes = item->request->multimodal->closing;
+    pthread_mutex_unlock(&served->mutex);
+    pph_status status = pph_future_status(fetch, &item->error);
+    if (status == PPH_CANCELLED && closes)
+        (void)refuse_closing(served, &item->error);
+    prepare(item);
+}
+
+/* The item's download, where the request's hook and the handle's closing find it. */
+static void keep_fetch(pph_item *item, pph_future *fetch)
+{
+    pph_served *served = item->request->served;
+    pthread_mutex_lock(&item->request->mutex);
+    item->fetch = fetch;
+    pthread_mutex_unlock(&item->request->mutex);
+    pthread_mutex_lock(&served->mutex);
+    queue_push(&served->fetching, item);
+    pthread_mutex_unlock(&served->mutex);
+    /* Given up between the look at the request and here: whoever did found no download to end. */
+    if (given_up(item))
+        pph_future_cancel(fetch);
+}
+
+static void start_fetch(pph_item *item)
+{
+    pph_served *served = item->request->served;
+    const pph_multimodal_options *chosen = &item->request->multimodal->options;
+    pph_fetch_options options = pph_fetch_defaults();
+    options.max_bytes = chosen->max_bytes;
+    options.public_only = chosen->public_only;
+    if (chosen->fetch_timeout_ms > 0)
+        options.timeout_ms = chosen->fetch_timeout_ms;
+    pph_runtime *runtime = pph_shared_runtime();
+    if (!runtime) {
+        pph_status status = pph_runtime_check(&item->error);
+        if (status == PPH_OK)
+            (void)PPH_FAIL(&item->error, PPH_RUNTIME_UNAVAILABLE, "the runtime is not available");
+        prepare(item);
+        return;
+    }
+    pph_future *fetch = pph_fetch(runtime, item->data, &options);
+    keep_fetch(item, fetch);
+    if (pph_future_then(fetch, on_fetched, item, &item->error) != PPH_OK) {
+        pph_future_cancel(fetch);
+        pthread_mutex_lock(&served->mutex);
+        queue_remove(&served->fetching, item);
+        pthread_mutex_unlock(&served->mutex);
+        prepare(item);
+    }
+}
+
+/* An item that waits again, since the engine broke while it was prepared, has its download. */
+static void start_item(pph_item *item)
+{
+    if (abandoned(item))
+        return;
+    if (item->error.status == PPH_OK && item->kind == PPH_INPUT_IMAGE_URL && !item->fetch)
+        start_fetch(item);
+    else
+        prepare(item);
+}
+
+/* One thread at a time, so that items which end at once do not pile up calls on the stack. */
+static void start_items(pph_served *served)
+{
+    for (;;) {
+        pph_job_list expired = {0}, dropped = {0};
+        pph_item *item = take_waiting(served, &expired, &dropped);
+        if (!item && !expired.count && !dropped.count)
+            return;
+        pph_metrics_add(&served->metrics->deadline_misses, expired.count);
+        end_list(&expired, PPH_TIMEOUT, "the time allowed was over before it was run");
+        end_list(&dropped, PPH_CANCELLED, "cancelled before it was run");
+        if (item)
+            start_item(item);
+    }
+}
+
+void pph_served_dispatch(pph_served *served)
+{
+    pthread_mutex_lock(&served->mutex);
+    bool mine = !served->dispatching;
+    served->dispatching = true;
+    pthread_mutex_unlock(&served->mutex);
+    if (mine)
+        start_items(served);
+}
+
+void pph_served_refuse(pph_served *served, const pph_multimodal *handle, const pph_error *reason)
+{
+    pph_job_list all = {0};
+    pthread_mutex_lock(&served->mutex);
+    pph_jobs_drain(served->waiting, &all);
+    pph_job_list refused = {0};
+    for (pph_job *job; (job = pph_job_list_pop(&all));) {
+        bool kept = handle && pph_request_item_of(job)->request->multimodal != handle;
+        if (kept && pph_jobs_push(served->waiting, job, job->enqueued, NULL) == PPH_OK)
+            continue;
+        job->next = refused.first;
+        refused.first = job;
+        refused.last = refused.last ? refused.last : job;
+        refused.count++;
+    }
+    pthread_mutex_unlock(&served->mutex);
+    for (pph_job *job; (job = pph_job_list_pop(&refused));) {
+        pph_item *item = pph_request_item_of(job);
+        item->error = *reason;
+        pph_served_end(item);
+    }
+}
+
+/* The items stay where they are: each leaves the queue when it is told. */
+void pph_served_end_fetches(pph_served *served, const pph_multimodal *handle)
+{
+    pph_future *fetches[CREDITS];
+    size_t count = 0;
+    pthread_mutex_lock(&served->mutex);
+    for (pph_item *item = served->fetching.first; item; item = item->next)
+        if (item->request->multimodal == handle)
+            fetches[count++] = pph_future_ref(item->fetch);
+    pthread_mutex_unlock(&served->mutex);
+    for (size_t i = 0; i < count; i++) {
+        pph_future_cancel(fetches[i]);
+        pph_future_free(&fetches[i]);
+    }
+}
