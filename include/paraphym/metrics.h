@@ -44,19 +44,19 @@ extern "C" {
     ROW(batch_size, "Inputs in a batch.")                                          \
     ROW(load_seconds, "Seconds that a load took, failed ones included.")
 
-/* One row a state of a worker: name, and its lower-case form. */
-#define PPH_WORKER_STATE_MAP(ROW) \
-    ROW(SPAWNING, "spawning")     \
-    ROW(LOADING, "loading")       \
-    ROW(READY, "ready")           \
-    ROW(PROCESSING, "processing") \
-    ROW(IDLE, "idle")             \
-    ROW(EVICTING, "evicting")     \
-    ROW(DEAD, "dead")             \
-    ROW(FAILED, "failed")
+/* One row a state of a worker: name, its lower-case form, and what is true of a worker in it. */
+#define PPH_WORKER_STATE_MAP(ROW)                                                           \
+    ROW(SPAWNING, "spawning", "its thread was asked for and does not run yet")              \
+    ROW(LOADING, "loading", "its thread runs and loads the model")                          \
+    ROW(READY, "ready", "the model is in memory and work is expected or may be waiting")    \
+    ROW(PROCESSING, "processing", "a step of the model runs")                               \
+    ROW(IDLE, "idle", "the model is in memory and nothing waits for it: it may be evicted") \
+    ROW(EVICTING, "evicting", "takes no more work and gives its memory back")               \
+    ROW(DEAD, "dead", "ended in good order: no thread, no memory")                          \
+    ROW(FAILED, "failed", "ended by a fault: waits to be replaced or given up, and takes no work")
 
 typedef enum pph_worker_state {
-#define PPH_WORKER_STATE_ROW(name, text) PPH_WORKER_##name,
+#define PPH_WORKER_STATE_ROW(name, text, meaning) PPH_WORKER_##name,
     PPH_WORKER_STATE_MAP(PPH_WORKER_STATE_ROW)
 #undef PPH_WORKER_STATE_ROW
         PPH_WORKER_STATE_COUNT

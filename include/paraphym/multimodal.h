@@ -19,6 +19,13 @@ extern "C" {
 
 typedef struct pph_multimodal pph_multimodal;
 
+/* Whose turn it is when several wait: a more urgent class goes first, but none waits for ever. */
+typedef enum pph_priority {
+    PPH_PRIORITY_INTERACTIVE,
+    PPH_PRIORITY_NORMAL,
+    PPH_PRIORITY_BATCH,
+} pph_priority;
+
 typedef struct pph_multimodal_options {
     pph_precision precision;  /* PPH_PRECISION_AUTO */
     bool raw;                 /* vectors as the model gives them, not of unit length */
@@ -27,6 +34,8 @@ typedef struct pph_multimodal_options {
     size_t max_pixels;        /* of a picture, checked before it is decoded; 0: 100 million */
     size_t max_bytes;         /* of a picture's file, wherever it comes from; 0: 64 MiB */
     int64_t fetch_timeout_ms; /* 0: 30 s */
+    pph_priority priority;    /* PPH_PRIORITY_NORMAL by default */
+    int64_t timeout_ms;       /* of each operation, loading included: PPH_TIMEOUT; 0: none */
 } pph_multimodal_options;
 
 PPH_API pph_multimodal_options pph_multimodal_defaults(void);

@@ -1,8 +1,12 @@
-/* What the models of a process share: one compute team and the threads that prepare inputs. */
+/* The models of a process, served: loaded when they are asked for, kept within a limit of memory, their
+ * requests queued and batched, their faults contained. */
 #ifndef PARAPHYM_POOL_H
 #define PARAPHYM_POOL_H
 
+#include <paraphym/events.h>
+#include <paraphym/metrics.h>
 #include <paraphym/status.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -10,20 +14,50 @@ extern "C" {
 
 typedef struct pph_pool pph_pool;
 
+/* threads           of the compute team, and as many that decode and resize; 0: one a processor
+ * memory_limit      bytes that all loaded models may take; 0: 80 % of the memory this process may use
+ *                   less 2 GiB. A load beyond it evicts the models that were not used for longest and
+ *                   are idle; where that is not enough, its callers get PPH_MEMORY_EXHAUSTED
+ * idle_ms           a model that nobody asked for so long is unloaded; 0: 5 minutes; negative: never
+ * spawn_timeout_ms  what a load may take, and the time to read its files besides; 0: 30 s. Then those
+ *                   who wait get PPH_SPAWN_TIMEOUT
+ * queue_limit       inputs that may wait for one model; 0: 16,384; PPH_QUEUE_FULL beyond. Work of
+ *                   lower priority has a smaller share of it */
 typedef struct pph_pool_options {
-    int threads; /* of the compute team, and as many that decode and resize; 0: one a processor */
+    int threads;
+    uint64_t memory_limit;
+    int64_t idle_ms, spawn_timeout_ms;
+    size_t queue_limit;
 } pph_pool_options;
 
 PPH_API pph_pool_options pph_pool_defaults(void);
 
 /* options  NULL for the defaults
- * Errors   PPH_INVALID_ARGUMENT (threads below 0 or above 256), PPH_OUT_OF_MEMORY, PPH_SPAWN_FAILED
+ * Errors   PPH_INVALID_ARGUMENT (an option out of range), PPH_OUT_OF_MEMORY, PPH_SPAWN_FAILED
  * Thread   any */
 PPH_CHECKED PPH_API pph_status pph_pool_open(pph_pool **out, const pph_pool_options *options,
                                              pph_error *err);
 
 /* Close every model that was opened on it first. NULL is accepted; clears the pointer. */
 PPH_API void pph_pool_close(pph_pool **pool);
+
+/* What it has done and does. Free with pph_metrics_free.
+ * Errors  PPH_OUT_OF_MEMORY, and below; PPH_RUNTIME_UNAVAILABLE in a forked child */
+PPH_CHECKED PPH_API pph_status pph_pool_metrics(pph_pool *pool, pph_metrics **out, pph_error *err);
+
+/* The same as Prometheus text (version 0.0.4). Free with pph_pool_text_free. */
+PPH_CHECKED PPH_API pph_status pph_pool_prometheus(pph_pool *pool, char **out, pph_error *err);
+PPH_API void pph_pool_text_free(char **text);
+
+/* Healthy, degraded or unhealthy, and why. */
+PPH_CHECKED PPH_API pph_status pph_pool_health(pph_pool *pool, pph_health_report *out,
+                                               pph_error *err);
+
+/* Be told of loads, evictions, faults; NULL: nobody is. One listener at a time. When this has returned
+ * the one before is not called any more.
+ * Errors  PPH_WOULD_DEADLOCK from within a listener */
+PPH_CHECKED PPH_API pph_status pph_pool_listen(pph_pool *pool, pph_pool_listener listener,
+                                               void *context, pph_error *err);
 
 #ifdef __cplusplus
 }

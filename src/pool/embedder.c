@@ -5,12 +5,20 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "compute/cpu.h"
+#include "compute/precision.h"
 #include "image/image.h"
 #include "image/recipe.h"
 #include "model/clip.h"
+#include "pool/service.h"
 #include "text/tokenizer.h"
+#include "weights/folder.h"
+#include "weights/weights.h"
 #include <pthread.h>
 #include <string.h>
+
+/* What a batch works in, about. */
+enum { ACTIVATIONS = 96 << 20 };
 
 struct pph_embedder {
     char *folder;
@@ -169,3 +177,88 @@ pph_status pph_embedder_run_texts(pph_embedder *embedder, size_t count,
         memcpy(all + at, tokens[i], lengths[i] * sizeof(int32_t));
     return pph_clip_embed_tokens(embedder->clip, count, all, lengths, out, err);
 }
+
+/* As the pool sees it. */
+
+static pph_status estimate(const pph_engine_spec *spec, uint64_t *bytes, uint64_t *file_bytes,
+                           pph_error *err)
+{
+    PPH_AUTO(pph_weights_close) pph_weights *weights = NULL;
+    PPH_AUTO(pph_free_at) char *folder = NULL;
+    PPH_TRY(pph_folder_find(&folder, spec->model, err));
+    PPH_TRY(pph_weights_open(&weights, folder, err));
+    pph_precision precision = pph_precision_choose(spec->precision, pph_cpu_features());
+    uint64_t each = precision == PPH_PRECISION_F32 ? 4 : precision == PPH_PRECISION_BF16 ? 2 : 1;
+    *bytes = ACTIVATIONS;
+    *file_bytes = 0;
+    for (size_t i = 0; i < pph_weights_count(weights); i++) {
+        const pph_tensor *tensor = pph_weights_at(weights, i);
+        uint64_t elements = 1;
+        for (int d = 0; d < tensor->rank; d++)
+            elements *= (uint64_t)tensor->shape[d];
+        /* Matrices are packed in the precision; vectors stay floats. */
+        *bytes += elements * (tensor->rank >= 2 ? each : 4);
+        *file_bytes += tensor->bytes;
+    }
+    return PPH_OK;
+}
+
+static pph_status open_engine(pph_engine **out, const pph_engine_spec *spec, pph_error *err)
+{
+    return pph_embedder_open((pph_embedder **)out, spec->model, spec->precision, spec->team, err);
+}
+
+static void close_engine(pph_engine **engine)
+{
+    pph_embedder_free((pph_embedder **)engine);
+}
+
+static size_t dimensions(const pph_engine *engine)
+{
+    return pph_embedder_dimensions((const pph_embedder *)engine);
+}
+
+static void bytes(const pph_engine *engine, uint64_t *weights, uint64_t *activations)
+{
+    *weights = pph_clip_bytes(((const pph_embedder *)engine)->clip);
+    *activations = ACTIVATIONS;
+}
+
+static pph_status prepare_image(const pph_engine *engine, pph_str content, size_t max_pixels,
+                                float **pixels, size_t *cost, pph_error *err)
+{
+    const pph_embedder *it = (const pph_embedder *)engine;
+    *cost = 3 * it->info->image_side * it->info->image_side;
+    return pph_embedder_prepare_image(it, content, max_pixels, pixels, err);
+}
+
+static pph_status prepare_text(const pph_engine *engine, pph_str text, bool truncate,
+                               int32_t **tokens, size_t *count, pph_error *err)
+{
+    return pph_embedder_prepare_text((const pph_embedder *)engine, text, truncate, tokens, count,
+                                     err);
+}
+
+static pph_status run_images(pph_engine *engine, size_t count, const float *const *pixels,
+                             float *out, pph_error *err)
+{
+    return pph_embedder_run_images((pph_embedder *)engine, count, pixels, out, err);
+}
+
+static pph_status run_texts(pph_engine *engine, size_t count, const int32_t *const *tokens,
+                            const size_t *lengths, float *out, pph_error *err)
+{
+    return pph_embedder_run_texts((pph_embedder *)engine, count, tokens, lengths, out, err);
+}
+
+const pph_engine_kind pph_embedder_kind = {
+    .estimate = estimate,
+    .open = open_engine,
+    .close = close_engine,
+    .dimensions = dimensions,
+    .bytes = bytes,
+    .prepare_image = prepare_image,
+    .prepare_text = prepare_text,
+    .run_images = run_images,
+    .run_texts = run_texts,
+};

@@ -57,8 +57,7 @@ static pph_item *take_waiting(pph_served *served, pph_job_list *expired, pph_job
     pph_job_list batch = {0};
     pph_item *item = NULL;
     pthread_mutex_lock(&served->mutex);
-    bool open = served->engine && pph_state_serves(served->state) && !served->unload &&
-                (!served->evict || served->busy);
+    bool open = served->engine && pph_state_serves(served->state) && served->busy;
     if (open && credit_is_free(served) &&
         pph_jobs_take(served->waiting, &one, pph_clock_now(), &batch, expired, dropped)) {
         item = pph_request_item_of(batch.first);
@@ -214,8 +213,11 @@ static void let_engine(pph_served *served, pph_item *item, bool is_ready)
     pthread_mutex_lock(&served->mutex);
     if (--served->preparing == 0)
         pthread_cond_broadcast(&served->idle);
-    if (is_ready && pph_jobs_push(served->ready, &item->place, pph_clock_now(), &item->error) != PPH_OK)
+    pph_nanos now = pph_clock_now();
+    if (is_ready && pph_jobs_push(served->ready, &item->place, now, &item->error) != PPH_OK)
         is_ready = false;
+    if (is_ready)
+        pph_linger_arrived(&served->linger, served->credits_out, now);
     pthread_cond_signal(&served->wake);
     pthread_mutex_unlock(&served->mutex);
     if (!is_ready)

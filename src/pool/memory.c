@@ -64,7 +64,7 @@ static uint64_t least_upward(const char *root, const char *path, const char *nam
 static bool lists(const char *list, const char *word)
 {
     size_t size = strlen(word);
-    for (const char *at = list; *at; at += *at == ',')  {
+    for (const char *at = list; *at; at += *at == ',') {
         size_t length = strcspn(at, ",");
         if (length == size && !memcmp(at, word, size))
             return true;

@@ -31,7 +31,7 @@ static const scale load_seconds_scale = {
     1e9, 0, 15, {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300}};
 
 static const char *const worker_state_names[] = {
-#define ROW(name, text) text,
+#define ROW(name, text, meaning) text,
     PPH_WORKER_STATE_MAP(ROW)
 #undef ROW
 };

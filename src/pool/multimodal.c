@@ -1,5 +1,5 @@
 /* The operations on pictures and text: each checks its input, makes a request and queues it. */
-#include "pool/serving.h"
+#include "pool/service.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -16,32 +16,21 @@ pph_multimodal_options pph_multimodal_defaults(void)
     return (pph_multimodal_options){.precision = PPH_PRECISION_AUTO,
                                     .max_pixels = pixels_limit,
                                     .max_bytes = bytes_limit,
-                                    .fetch_timeout_ms = 30000};
+                                    .fetch_timeout_ms = 30000,
+                                    .priority = PPH_PRIORITY_NORMAL};
 }
 
-static void release(pph_multimodal **multimodal)
+pph_status pph_service_open(pph_multimodal **out, pph_pool *pool, const pph_engine_kind *kind,
+                            const char *model, const pph_multimodal_options *options,
+                            pph_error *err)
 {
-    pph_multimodal *it = PPH_TAKE(*multimodal);
-    if (!it)
-        return;
-    pph_embedder_free(&it->embedder);
-    pthread_cond_destroy(&it->idle);
-    pthread_cond_destroy(&it->wake);
-    pthread_mutex_destroy(&it->mutex);
-    pph_free(it->folder);
-    pph_free(it);
-}
-
-pph_status pph_multimodal_open(pph_multimodal **out, pph_pool *pool, const char *folder,
-                               const pph_multimodal_options *options, pph_error *err)
-{
-    if (!pool || !folder || !*folder)
+    if (!pool || !model || !*model)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "a model needs a pool and a folder");
     if (pool->owner != getpid())
         return PPH_FAIL(err, PPH_RUNTIME_UNAVAILABLE,
                         "%s: the pool belongs to the parent of this forked process; open one here",
-                        folder);
-    PPH_AUTO(release) pph_multimodal *it = pph_alloc(sizeof *it);
+                        model);
+    PPH_AUTO(pph_free_at) pph_multimodal *it = pph_alloc(sizeof *it);
     if (!it)
         return PPH_FAIL_MEMORY(err, sizeof *it);
     it->pool = pool;
@@ -51,35 +40,59 @@ pph_status pph_multimodal_open(pph_multimodal **out, pph_pool *pool, const char 
         it->options.max_pixels = pixels_limit;
     if (!it->options.max_bytes)
         it->options.max_bytes = bytes_limit;
-    pph_item_queue_init(&it->waiting);
-    pph_item_queue_init(&it->ready);
-    pph_item_queue_init(&it->fetching);
-    pthread_mutex_init(&it->mutex, NULL);
-    pph_cond_init(&it->wake);
-    pph_cond_init(&it->idle);
-    it->folder = pph_str_copy(pph_str_view(folder));
-    if (!it->folder)
-        return PPH_FAIL_MEMORY(err, strlen(folder) + 1);
-    if (pph_thread_start(&it->worker, "pph-worker", pph_serving_work, it, err) != PPH_OK) {
-        if (err)
-            err->status = PPH_SPAWN_FAILED;
-        return PPH_SPAWN_FAILED;
-    }
+    if ((unsigned)it->options.priority > PPH_PRIORITY_BATCH)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "priority %d does not exist",
+                        (int)it->options.priority);
+    it->caller = atomic_fetch_add(&pool->callers, 1) + 1;
+    PPH_TRY(pph_served_find(&it->served, pool, kind, model, it->options.precision, err));
+    pthread_mutex_lock(&it->served->mutex);
+    it->served->handles++;
+    it->served->unload = false;
+    pthread_mutex_unlock(&it->served->mutex);
     *out = PPH_TAKE(it);
     return PPH_OK;
 }
 
+pph_status pph_multimodal_open(pph_multimodal **out, pph_pool *pool, const char *folder,
+                               const pph_multimodal_options *options, pph_error *err)
+{
+    return pph_service_open(out, pool, &pph_embedder_kind, folder, options, err);
+}
+
+/* The last handle takes the model out of memory. */
+static void leave_model(pph_multimodal *it)
+{
+    pph_served *served = it->served;
+    pthread_mutex_lock(&served->mutex);
+    while (it->items)
+        pthread_cond_wait(&served->idle, &served->mutex);
+    if (--served->handles == 0) {
+        served->unload = true;
+        pthread_cond_signal(&served->wake);
+        while (served->alive && !served->handles)
+            pthread_cond_wait(&served->idle, &served->mutex);
+    }
+    pthread_mutex_unlock(&served->mutex);
+}
+
 void pph_multimodal_close(pph_multimodal **multimodal)
 {
-    if (!multimodal || !*multimodal)
+    pph_multimodal *it = multimodal ? *multimodal : NULL;
+    if (!it)
         return;
+    *multimodal = NULL;
     /* In a forked child the worker does not exist: the memory is left to the process's end. */
-    if ((*multimodal)->owner != getpid()) {
-        *multimodal = NULL;
+    if (it->owner != getpid())
         return;
-    }
-    pph_serving_close(*multimodal);
-    release(multimodal);
+    pph_error reason;
+    (void)PPH_FAIL(&reason, PPH_SHUTTING_DOWN, "%s: the model is being closed", it->served->name);
+    pthread_mutex_lock(&it->served->mutex);
+    it->closing = true;
+    pthread_mutex_unlock(&it->served->mutex);
+    pph_served_refuse(it->served, it, &reason);
+    pph_served_end_fetches(it->served, it);
+    leave_model(it);
+    pph_free(it);
 }
 
 static pph_future *refuse(pph_status status, const char *message)
@@ -100,7 +113,7 @@ static pph_future *submit(pph_multimodal *multimodal, pph_request_form form, siz
     if (multimodal->owner != getpid()) {
         (void)PPH_FAIL(&error, PPH_RUNTIME_UNAVAILABLE,
                        "%s: the model belongs to the parent of this forked process; open it here",
-                       multimodal->folder);
+                       multimodal->served->name);
         return pph_future_failed(&error);
     }
     pph_runtime *runtime = pph_shared_runtime();
@@ -115,7 +128,7 @@ static pph_future *submit(pph_multimodal *multimodal, pph_request_form form, siz
         PPH_OK)
         return pph_future_failed(&error);
     request->rows = rows;
-    pph_serving_submit(multimodal, request);
+    pph_served_submit(multimodal->served, request);
     return future;
 }
 

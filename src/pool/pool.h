@@ -3,6 +3,8 @@
 #define PPH_POOL_POOL_H
 
 #include "compute/team.h"
+#include "pool/breaker.h"
+#include "pool/events.h"
 #include "pool/governor.h"
 #include "pool/metrics.h"
 #include "pool/prepare.h"
@@ -17,10 +19,12 @@ struct pph_pool {
     pph_prepare prepare;
     pph_governor *governor;
     pph_metrics_registry metrics;
-    pid_t owner; /* a forked child has the memory but not the threads */
-    _Atomic uint64_t callers; /* numbers given to handles */
-    pthread_mutex_t mutex;    /* guards the list */
-    pph_served *served;       /* grows at its head until the pool closes */
+    pph_events events;
+    pph_breaker_options breaker; /* of every model */
+    pid_t owner;                 /* a forked child has the memory but not the threads */
+    _Atomic uint64_t callers;    /* numbers given to handles */
+    pthread_mutex_t mutex;       /* guards the list */
+    pph_served *served;          /* grows at its head until the pool closes */
 };
 
 /* Tell the listener, if there is one. No lock may be held. */

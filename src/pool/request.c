@@ -139,8 +139,8 @@ static void start_timer(pph_request *request, pph_runtime *runtime)
         return;
     atomic_fetch_add(&request->references, 1);
     pph_served_timer_begun(request->served);
-    if (pph_timer_start(&request->timer, runtime, request->deadline - request->created,
-                        on_deadline, request, NULL) == PPH_OK)
+    if (pph_timer_start(&request->timer, runtime, request->deadline - request->created, on_deadline,
+                        request, NULL) == PPH_OK)
         return;
     release_request(request);
     pph_served_timer_ended(request->served);

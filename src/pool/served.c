@@ -2,9 +2,11 @@
  * thread; the worker's life is worker.c's, the way of an item flow.c's. */
 #include "pool/service.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/thread.h"
+#include <string.h>
 
 void pph_served_free(pph_served *served)
 {
@@ -39,7 +41,7 @@ static pph_status make(pph_served **out, pph_pool *pool, const pph_engine_kind *
     pph_cond_init(&it->wake);
     pph_cond_init(&it->idle);
     pph_backoff_init(&it->backoff, PPH_BACKOFF_FIRST, PPH_BACKOFF_MOST, (uint64_t)pph_clock_now());
-    PPH_TRY(pph_breaker_init(&it->breaker, &pool->options.breaker, err));
+    PPH_TRY(pph_breaker_init(&it->breaker, &pool->breaker, err));
     pph_jobs_options waiting = pph_jobs_options_defaults();
     waiting.max_jobs = pool->options.queue_limit;
     waiting.max_caller_jobs = 0;
@@ -52,6 +54,7 @@ static pph_status make(pph_served **out, pph_pool *pool, const pph_engine_kind *
     if (!it->name)
         return PPH_FAIL_MEMORY(err, strlen(name) + 1);
     PPH_TRY(pph_metrics_register(&pool->metrics, name, &it->metrics, err));
+    pph_metrics_worker_new(it->metrics, it->state);
     *out = PPH_TAKE(it);
     return PPH_OK;
 }
@@ -141,9 +144,7 @@ static void queue_items(pph_served *served, pph_request *request, const pph_erro
     }
 }
 
-/* Under the lock: the governor learns that the model is needed. When it has promised the memory to
- * another already, the items wait until the model was unloaded and is loaded again. */
-static void mark_busy(pph_served *served)
+void pph_served_mark_busy(pph_served *served)
 {
     if (!served->busy && served->live && served->governed && served->engine)
         served->busy = pph_governor_begin(served->pool->governor, served->governed);
@@ -167,7 +168,7 @@ void pph_served_submit(pph_served *served, pph_request *request)
         served->unload = false;
         served->evict = false;
     }
-    mark_busy(served);
+    pph_served_mark_busy(served);
     pph_metrics_set(&served->metrics->queue_depth, pph_jobs_count(served->waiting));
     pthread_mutex_unlock(&served->mutex);
     if (spawn)

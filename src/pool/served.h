@@ -21,6 +21,7 @@
 #include "pool/breaker.h"
 #include "pool/engine.h"
 #include "pool/jobs.h"
+#include "pool/linger.h"
 #include "pool/pool.h"
 #include "pool/request.h"
 #include "pool/states.h"
@@ -39,7 +40,7 @@ struct pph_served {
 
     pthread_mutex_t mutex; /* guards all below; never held while calling out of this room */
     pthread_cond_t wake;   /* the worker's: something is ready, or it is to unload */
-    pthread_cond_t idle;   /* whoever waits for items to end, the worker to go, the engine to close */
+    pthread_cond_t idle; /* whoever waits for items to end, the worker to go, the engine to close */
     size_t handles;
 
     /* The worker: one thread at a time, from SPAWNING until it is DEAD or FAILED. `alive` is cleared
@@ -47,11 +48,12 @@ struct pph_served {
     pph_worker_state state;
     pthread_t thread;
     bool alive, joinable;
-    bool unload; /* the last handle has gone */
-    bool evict;  /* the governor promised its memory to another */
-    bool late;   /* it loads for longer than is allowed: nobody waits for it */
-    size_t timers; /* timers that have not called back */
+    bool unload;        /* the last handle has gone */
+    bool evict;         /* the governor promised its memory to another */
+    bool late;          /* it loads for longer than is allowed: nobody waits for it */
+    size_t timers;      /* timers that have not called back */
     pph_nanos progress; /* when a load or a step last began or ended */
+    pph_error last;     /* how the last step went */
     pph_error failure;  /* of the last load, until `retry_at` */
     pph_nanos retry_at;
     pph_backoff backoff;
@@ -64,6 +66,7 @@ struct pph_served {
 
     pph_jobs *waiting, *ready;
     pph_item_queue fetching;
+    pph_linger linger;
     size_t live;        /* items that were submitted and have not ended */
     size_t credits_out; /* of them, those past `waiting` */
     size_t preparing;   /* of them, those that use the engine on a prepare thread */
@@ -81,6 +84,13 @@ void pph_served_free(pph_served *served);
 
 /* Move the worker's state, and the gauge that shows it. Under the lock. */
 void pph_served_move(pph_served *served, pph_worker_state to);
+
+/* The governor learns that the model is needed while items are live. When it has promised the memory to
+ * another already, the items wait until the model was unloaded and is loaded again. Under the lock. */
+void pph_served_mark_busy(pph_served *served);
+
+/* The governor learns what the engine holds; false when that is too much. The worker's thread. */
+bool pph_served_settle(pph_served *served, const pph_engine *engine);
 
 /* Queue all items of a request, or end them with the reason why not. */
 void pph_served_submit(pph_served *served, pph_request *request);

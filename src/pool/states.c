@@ -35,7 +35,7 @@ static const unsigned moves[PPH_WORKER_STATE_COUNT] = {
 const char *pph_state_name(pph_worker_state state)
 {
     static const char *const names[] = {
-#define PPH_STATE_ROW(name, text) #name,
+#define PPH_STATE_ROW(name, lower, text) #name,
         PPH_WORKER_STATE_MAP(PPH_STATE_ROW)
 #undef PPH_STATE_ROW
     };
@@ -45,7 +45,7 @@ const char *pph_state_name(pph_worker_state state)
 const char *pph_state_text(pph_worker_state state)
 {
     static const char *const texts[] = {
-#define PPH_STATE_ROW(name, text) text,
+#define PPH_STATE_ROW(name, lower, text) text,
         PPH_WORKER_STATE_MAP(PPH_STATE_ROW)
 #undef PPH_STATE_ROW
     };

@@ -18,25 +18,8 @@
 #define PPH_POOL_STATES_H
 
 #include "base/error.h"
+#include <paraphym/metrics.h>
 #include <stdbool.h>
-
-/* One row a state: name, and what is true of a worker that is in it. */
-#define PPH_WORKER_STATE_MAP(ROW)                                                        \
-    ROW(SPAWNING, "its thread was asked for and does not run yet")                       \
-    ROW(LOADING, "its thread runs and loads the model")                                  \
-    ROW(READY, "the model is in memory and work is expected or may be waiting")          \
-    ROW(PROCESSING, "a step of the model runs")                                          \
-    ROW(IDLE, "the model is in memory and nothing waits for it: it may be evicted")      \
-    ROW(EVICTING, "takes no more work and gives its memory back")                        \
-    ROW(DEAD, "ended in good order: no thread, no memory")                               \
-    ROW(FAILED, "ended by a fault: waits to be replaced or given up, and takes no work")
-
-typedef enum pph_worker_state {
-#define PPH_STATE_ROW(name, text) PPH_WORKER_##name,
-    PPH_WORKER_STATE_MAP(PPH_STATE_ROW)
-#undef PPH_STATE_ROW
-        PPH_WORKER_STATE_COUNT
-} pph_worker_state;
 
 /* "READY"; "UNKNOWN" for a number that is no state. Static storage. */
 const char *pph_state_name(pph_worker_state state);

@@ -1,146 +1,307 @@
-/* The worker of a served model: loads it, then runs what is ready in batches until it is told to
- * stop. It never waits for the network, and an error of the model is told to those whose batch it
- * was; the worker goes on. */
-#include "pool/serving.h"
+/* The life of a served model's worker: loads, runs, unloads; loads anew after a fault, with growing
+ * pauses. It never waits for the network. What waits for a load that fails is told why. */
+#include "pool/service.h"
 
 #include "base/log.h"
 #include "base/mem.h"
-#include <math.h>
-#include <string.h>
+#include "base/thread.h"
+#include <unistd.h>
 
-enum { BATCH_IMAGES = 16, BATCH_TEXTS = 64 };
+/* How slow a disk is allowed for. */
+enum { READ_BYTES_PER_MS = 50000 };
 
-typedef struct batch {
-    pph_item *items[BATCH_TEXTS];
-    size_t count;
-    bool texts;
-} batch;
-
-/* Wait for work; take a run of ready items of one kind. False when there will be none any more. */
-static bool take_batch(pph_multimodal *multimodal, batch *out)
+static void tell(pph_served *served, pph_event_kind kind, const pph_error *error, uint64_t bytes,
+                 pph_nanos took)
 {
-    out->count = 0;
-    pthread_mutex_lock(&multimodal->mutex);
-    while (!multimodal->ready.first && !multimodal->stop)
-        pthread_cond_wait(&multimodal->wake, &multimodal->mutex);
-    pph_item *first = multimodal->ready.first;
-    if (first) {
-        out->texts = first->kind == PPH_INPUT_TEXT;
-        size_t limit = out->texts ? BATCH_TEXTS : BATCH_IMAGES;
-        while (out->count < limit && multimodal->ready.first &&
-               (multimodal->ready.first->kind == PPH_INPUT_TEXT) == out->texts)
-            out->items[out->count++] = pph_item_queue_pop(&multimodal->ready);
-    }
-    pthread_mutex_unlock(&multimodal->mutex);
-    return first != NULL;
+    const pph_pool_event event = {.kind = kind,
+                                  .model = served->name,
+                                  .error = error,
+                                  .bytes = bytes,
+                                  .seconds = (double)took / 1e9};
+    pph_pool_tell(served->pool, served->metrics, &event);
 }
 
-/* End those whose callers have gone; keep the others. */
-static void drop_abandoned(batch *work)
+/* The memory of those that the governor chose is given back before this returns. */
+static void evict_all(pph_governor_plan *plan)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < work->count; i++) {
-        pph_item *item = work->items[i];
-        if (pph_request_abandoned(item->request)) {
-            (void)PPH_FAIL(&item->error, PPH_CANCELLED, "cancelled before it was run");
-            pph_serving_end(item);
-        } else {
-            work->items[kept++] = item;
-        }
-    }
-    work->count = kept;
+    for (size_t i = 0; i < plan->count; i++)
+        pph_served_evict(plan->victims[i].owner);
+    pph_governor_plan_deinit(plan);
 }
 
-static pph_status run_model(pph_multimodal *multimodal, const batch *work, float *out,
-                            pph_error *err)
+/* On the loop: nobody waits for this load any longer. */
+static void on_spawn_late(void *context, pph_status status)
 {
-    if (work->texts) {
-        const int32_t *tokens[BATCH_TEXTS];
-        size_t lengths[BATCH_TEXTS];
-        for (size_t i = 0; i < work->count; i++) {
-            tokens[i] = work->items[i]->tokens;
-            lengths[i] = work->items[i]->token_count;
-        }
-        return pph_embedder_run_texts(multimodal->embedder, work->count, tokens, lengths, out, err);
+    pph_served *served = context;
+    pthread_mutex_lock(&served->mutex);
+    bool late = status == PPH_OK && served->alive && served->state == PPH_WORKER_LOADING;
+    served->late |= late;
+    pthread_mutex_unlock(&served->mutex);
+    if (late) {
+        pph_error error;
+        (void)PPH_FAIL(&error, PPH_SPAWN_TIMEOUT,
+                       "%s: the model was not loaded within the time allowed; it goes on loading, "
+                       "try again later",
+                       served->name);
+        pph_served_refuse(served, NULL, &error);
     }
-    const float *pixels[BATCH_IMAGES];
-    for (size_t i = 0; i < work->count; i++)
-        pixels[i] = work->items[i]->pixels;
-    return pph_embedder_run_images(multimodal->embedder, work->count, pixels, out, err);
+    pph_served_timer_ended(served);
 }
 
-/* Give an item its row of the batch, at unit length unless the vectors are wanted raw. */
-static void keep_vector(pph_item *item, const float *row, size_t dimensions, bool raw)
+static pph_timer *start_spawn_timer(pph_served *served, uint64_t file_bytes)
 {
-    double squares = 0;
-    for (size_t i = 0; i < dimensions; i++)
-        squares += (double)row[i] * row[i];
-    if (!isfinite(squares)) {
-        (void)PPH_FAIL(&item->error, PPH_MODEL_ERROR,
-                       "the model gave a vector that is not finite; its weights may be damaged, or "
-                       "try --precision f32");
+    pph_timer *timer = NULL;
+    pph_nanos delay = PPH_MILLIS(served->pool->options.spawn_timeout_ms +
+                                 (int64_t)(file_bytes / READ_BYTES_PER_MS));
+    pph_runtime *runtime = pph_shared_runtime();
+    if (!runtime)
+        return NULL;
+    pph_served_timer_begun(served);
+    if (pph_timer_start(&timer, runtime, delay, on_spawn_late, served, NULL) != PPH_OK) {
+        pph_served_timer_ended(served);
+        return NULL;
+    }
+    return timer;
+}
+
+/* What the engine really holds replaces what was estimated of it. False when that is more than there
+ * is room for. The worker's thread. */
+bool pph_served_settle(pph_served *served, const pph_engine *engine)
+{
+    pph_governor_bytes real = {0};
+    served->kind->bytes(engine, &real.weights, &real.activations);
+    pph_metrics_set(&served->metrics->weight_bytes, real.weights);
+    pph_metrics_set(&served->metrics->activation_bytes, real.activations);
+    return pph_governor_settle(served->pool->governor, served->governed, &real, pph_clock_now());
+}
+
+/* More is held than was estimated: what is idle makes room. No lock held. */
+static void trim(pph_served *served)
+{
+    pph_governor_plan plan;
+    if (pph_governor_trim(served->pool->governor, &plan, NULL) != PPH_OK)
         return;
+    for (size_t i = 0; i < plan.count; i++) {
+        pph_served *victim = plan.victims[i].owner;
+        if (victim != served) {
+            pph_served_evict(victim);
+            continue;
+        }
+        /* Its own worker must not wait for itself. */
+        pthread_mutex_lock(&served->mutex);
+        served->evict = true;
+        pthread_mutex_unlock(&served->mutex);
     }
-    item->vector = pph_alloc_array(dimensions, sizeof(float));
-    if (!item->vector) {
-        (void)PPH_FAIL_MEMORY(&item->error, dimensions * sizeof(float));
-        return;
-    }
-    float scale = raw || squares <= 0 ? 1 : (float)(1 / sqrt(squares));
-    for (size_t i = 0; i < dimensions; i++)
-        item->vector[i] = row[i] * scale;
+    pph_governor_plan_deinit(&plan);
 }
 
-static void run_batch(pph_multimodal *multimodal, batch *work)
+static pph_status open_engine(pph_served *served, pph_engine **out, uint64_t *bytes, pph_error *err)
 {
-    size_t dimensions = atomic_load(&multimodal->dimensions);
-    pph_error error = {0};
-    PPH_AUTO(pph_free_at) float *out = pph_alloc_array(work->count * dimensions, sizeof(float));
-    if (!out)
-        (void)PPH_FAIL_MEMORY(&error, work->count * dimensions * sizeof(float));
-    else if (run_model(multimodal, work, out, &error) != PPH_OK)
-        pph_log(PPH_LOG_WARN, "%s: a batch of %zu failed: %s", multimodal->folder, work->count,
-                error.message);
-    for (size_t i = 0; i < work->count; i++) {
-        pph_item *item = work->items[i];
-        if (error.status != PPH_OK)
-            item->error = error;
-        else
-            keep_vector(item, out + i * dimensions, dimensions, multimodal->options.raw);
-        pph_serving_end(item);
-    }
-}
-
-static bool load(pph_multimodal *multimodal)
-{
-    pph_error error = {0};
-    pph_embedder *embedder = NULL;
+    const pph_engine_spec spec = {served->name, served->precision, served->pool->team};
+    uint64_t file_bytes = 0;
+    PPH_TRY(served->kind->estimate(&spec, bytes, &file_bytes, err));
+    tell(served, PPH_EVENT_LOADING, NULL, *bytes, 0);
+    pph_governor_plan plan;
     pph_status status =
-        pph_embedder_open(&embedder, multimodal->folder, multimodal->options.precision,
-                          multimodal->pool->team, &error);
-    if (status != PPH_OK) {
-        pph_serving_refuse_all(multimodal, PPH_SERVING_FAILED, &error);
+        pph_governor_reserve(served->pool->governor, served, *bytes, &served->governed, &plan, err);
+    if (status != PPH_OK)
+        return pph_error_prefix(err, status, served->name);
+    evict_all(&plan);
+    pph_timer *timer = start_spawn_timer(served, file_bytes);
+    status = served->kind->open(out, &spec, err);
+    pph_timer_free(&timer);
+    if (status != PPH_OK)
+        pph_governor_release(served->pool->governor, &served->governed);
+    return status;
+}
+
+static void load_failed(pph_served *served, const pph_error *error, pph_nanos began)
+{
+    pph_nanos now = pph_clock_now();
+    pthread_mutex_lock(&served->mutex);
+    served->failure = *error;
+    served->retry_at = now + pph_backoff_next(&served->backoff);
+    served->late = false;
+    pph_breaker_ticket ticket;
+    if (pph_breaker_admit(&served->breaker, now, &ticket, NULL) == PPH_OK)
+        pph_breaker_report(&served->breaker, ticket, PPH_BREAKER_LOAD, error, now);
+    pph_served_move(served, PPH_WORKER_FAILED);
+    pthread_mutex_unlock(&served->mutex);
+    tell(served, PPH_EVENT_FAILED, error, 0, now - began);
+}
+
+static bool load(pph_served *served)
+{
+    pph_error error = {0};
+    pph_engine *engine = NULL;
+    uint64_t bytes = 0;
+    pph_nanos began = pph_clock_now();
+    pthread_mutex_lock(&served->mutex);
+    pph_served_move(served, PPH_WORKER_LOADING);
+    served->progress = began;
+    pthread_mutex_unlock(&served->mutex);
+    if (open_engine(served, &engine, &bytes, &error) != PPH_OK) {
+        load_failed(served, &error, began);
         return false;
     }
-    pthread_mutex_lock(&multimodal->mutex);
-    multimodal->embedder = embedder;
-    atomic_store(&multimodal->dimensions, pph_embedder_dimensions(embedder));
-    if (multimodal->state == PPH_SERVING_LOADING)
-        multimodal->state = PPH_SERVING_READY;
-    pthread_mutex_unlock(&multimodal->mutex);
-    pph_serving_dispatch(multimodal);
+    atomic_store(&served->dimensions, served->kind->dimensions(engine));
+    pthread_mutex_lock(&served->mutex);
+    served->engine = engine;
+    served->late = false;
+    served->failure = (pph_error){0};
+    served->progress = pph_clock_now();
+    pph_backoff_reset(&served->backoff);
+    bool fits = pph_served_settle(served, engine);
+    pph_served_mark_busy(served);
+    pph_served_move(served, PPH_WORKER_READY);
+    pthread_mutex_unlock(&served->mutex);
+    if (!fits)
+        trim(served);
+    tell(served, PPH_EVENT_READY, NULL, bytes, pph_clock_now() - began);
+    pph_served_dispatch(served);
     return true;
 }
 
-void *pph_serving_work(void *context)
+/* Close the engine once nobody prepares for it, and give its memory back. */
+static void unload(pph_served *served, pph_served_end_reason reason, const pph_error *why)
 {
-    pph_multimodal *multimodal = context;
-    if (!load(multimodal))
-        return NULL;
-    for (batch work; take_batch(multimodal, &work);) {
-        drop_abandoned(&work);
-        if (work.count)
-            run_batch(multimodal, &work);
+    pthread_mutex_lock(&served->mutex);
+    pph_served_move(served, reason == PPH_SERVED_BROKEN ? PPH_WORKER_FAILED : PPH_WORKER_EVICTING);
+    while (served->preparing)
+        pthread_cond_wait(&served->idle, &served->mutex);
+    pph_engine *engine = PPH_TAKE(served->engine);
+    if (served->busy)
+        pph_governor_end(served->pool->governor, served->governed, pph_clock_now());
+    served->busy = false;
+    pthread_mutex_unlock(&served->mutex);
+
+    uint64_t weights, activations;
+    served->kind->bytes(engine, &weights, &activations);
+    served->kind->close(&engine);
+    pph_governor_release(served->pool->governor, &served->governed);
+    pph_metrics_set(&served->metrics->weight_bytes, 0);
+    pph_metrics_set(&served->metrics->activation_bytes, 0);
+    static const pph_event_kind kinds[] = {
+        [PPH_SERVED_UNLOAD] = PPH_EVENT_UNLOADED,
+        [PPH_SERVED_EVICT] = PPH_EVENT_EVICTED,
+        [PPH_SERVED_IDLE] = PPH_EVENT_UNLOADED,
+        [PPH_SERVED_BROKEN] = PPH_EVENT_REPLACED,
+    };
+    tell(served, kinds[reason], reason == PPH_SERVED_BROKEN ? why : NULL, weights + activations, 0);
+}
+
+/* After a fault: wait before the next try. False when there is to be none. */
+static bool pause_before_retry(pph_served *served)
+{
+    pthread_mutex_lock(&served->mutex);
+    served->retry_at = pph_clock_after(pph_backoff_next(&served->backoff));
+    while (!served->unload && pph_jobs_count(served->waiting) + pph_jobs_count(served->ready) &&
+           pph_clock_now() < served->retry_at)
+        pph_cond_wait_until(&served->wake, &served->mutex, served->retry_at);
+    bool again =
+        !served->unload && pph_jobs_count(served->waiting) + pph_jobs_count(served->ready) > 0;
+    if (again)
+        pph_served_move(served, PPH_WORKER_SPAWNING);
+    served->evict = false;
+    pthread_mutex_unlock(&served->mutex);
+    return again;
+}
+
+/* What was prepared for an engine that is gone for good. */
+static void refuse_ready(pph_served *served, const pph_error *reason)
+{
+    pph_job_list all = {0};
+    pthread_mutex_lock(&served->mutex);
+    pph_jobs_drain(served->ready, &all);
+    pthread_mutex_unlock(&served->mutex);
+    for (pph_job *job; (job = pph_job_list_pop(&all));) {
+        pph_item *item = pph_request_item_of(job);
+        item->error = *reason;
+        pph_served_end(item);
     }
+}
+
+/* The engine is gone in good order. True when work came meanwhile, and it is to be loaded again. */
+static bool wanted_again(pph_served *served)
+{
+    pthread_mutex_lock(&served->mutex);
+    pph_served_move(served, PPH_WORKER_DEAD);
+    served->evict = false;
+    bool again = pph_jobs_count(served->waiting) && !served->unload;
+    if (again)
+        pph_served_move(served, PPH_WORKER_SPAWNING);
+    pthread_cond_broadcast(&served->idle);
+    pthread_mutex_unlock(&served->mutex);
+    return again;
+}
+
+/* The thread's last act. True when work came in the same moment, for which it has to stay. */
+static bool leave(pph_served *served)
+{
+    pthread_mutex_lock(&served->mutex);
+    bool stay =
+        served->state == PPH_WORKER_DEAD && pph_jobs_count(served->waiting) && !served->unload;
+    if (stay)
+        pph_served_move(served, PPH_WORKER_SPAWNING);
+    else
+        served->alive = served->evict = false;
+    pthread_cond_broadcast(&served->idle);
+    pthread_mutex_unlock(&served->mutex);
+    return stay;
+}
+
+/* A load failed: everyone who waits is told, also those who come while they are. */
+static void refuse_all(pph_served *served)
+{
+    pthread_mutex_lock(&served->mutex);
+    pph_error failure = served->failure;
+    pthread_mutex_unlock(&served->mutex);
+    pph_served_refuse(served, NULL, &failure);
+    refuse_ready(served, &failure);
+}
+
+static void live(pph_served *served)
+{
+    for (bool again = true; again;) {
+        if (!load(served)) {
+            refuse_all(served);
+            return;
+        }
+        pph_error why = {0};
+        pph_served_end_reason reason = pph_served_run(served, &why);
+        unload(served, reason, &why);
+        again = reason == PPH_SERVED_BROKEN ? pause_before_retry(served) : wanted_again(served);
+    }
+}
+
+static void *work(void *context)
+{
+    pph_served *served = context;
+    do
+        live(served);
+    while (leave(served));
     return NULL;
+}
+
+void pph_served_spawn(pph_served *served)
+{
+    pph_error error = {0}, refused;
+    pthread_mutex_lock(&served->mutex);
+    /* The one before has cleared `alive` as its last act: it is at its end. The new one cannot come
+     * to its own before the lock is given back. */
+    if (served->joinable)
+        pthread_join(served->thread, NULL);
+    pph_status status = pph_thread_start(&served->thread, "pph-worker", work, served, &error);
+    served->joinable = status == PPH_OK;
+    if (status != PPH_OK) {
+        (void)PPH_FAIL(&refused, PPH_SPAWN_FAILED, "%s: %s", served->name, error.message);
+        pph_served_move(served, PPH_WORKER_FAILED);
+        served->failure = refused;
+        served->retry_at = pph_clock_after(pph_backoff_next(&served->backoff));
+        served->alive = false;
+        pthread_cond_broadcast(&served->idle);
+    }
+    pthread_mutex_unlock(&served->mutex);
+    if (status != PPH_OK)
+        pph_served_refuse(served, NULL, &refused);
 }
