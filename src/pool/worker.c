@@ -22,11 +22,11 @@ static void tell(pph_served *served, pph_event_kind kind, const pph_error *error
 }
 
 /* The memory of those that the governor chose is given back before this returns. */
-static void evict_all(pph_governor_plan *plan)
+static void evict_all(pph_governor_victims *plan)
 {
     for (size_t i = 0; i < plan->count; i++)
         pph_served_evict(plan->victims[i].owner);
-    pph_governor_plan_deinit(plan);
+    pph_governor_victims_deinit(plan);
 }
 
 /* On the loop: nobody waits for this load any longer. */
@@ -78,7 +78,7 @@ bool pph_served_settle(pph_served *served, const pph_engine *engine)
 /* More is held than was estimated: what is idle makes room. No lock held. */
 static void trim(pph_served *served)
 {
-    pph_governor_plan plan;
+    pph_governor_victims plan;
     if (pph_governor_trim(served->pool->governor, &plan, NULL) != PPH_OK)
         return;
     for (size_t i = 0; i < plan.count; i++) {
@@ -92,7 +92,7 @@ static void trim(pph_served *served)
         served->evict = true;
         pthread_mutex_unlock(&served->mutex);
     }
-    pph_governor_plan_deinit(&plan);
+    pph_governor_victims_deinit(&plan);
 }
 
 static pph_status open_engine(pph_served *served, pph_engine **out, uint64_t *bytes, pph_error *err)
@@ -101,7 +101,7 @@ static pph_status open_engine(pph_served *served, pph_engine **out, uint64_t *by
     uint64_t file_bytes = 0;
     PPH_TRY(served->kind->estimate(&spec, bytes, &file_bytes, err));
     tell(served, PPH_EVENT_LOADING, NULL, *bytes, 0);
-    pph_governor_plan plan;
+    pph_governor_victims plan;
     pph_status status =
         pph_governor_reserve(served->pool->governor, served, *bytes, &served->governed, &plan, err);
     if (status != PPH_OK)
