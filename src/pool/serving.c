@@ -174,10 +174,22 @@ static void run_prepare(pph_prepare_job *job)
         pph_serving_end(item);
         return;
     }
+    pph_request_item_prepared(item);
     pthread_mutex_lock(&multimodal->mutex);
     pph_item_queue_push(&multimodal->ready, item);
     pthread_cond_signal(&multimodal->wake);
     pthread_mutex_unlock(&multimodal->mutex);
+}
+
+static void run_end(pph_prepare_job *job)
+{
+    pph_serving_end((pph_item *)job);
+}
+
+void pph_serving_end_aside(pph_item *item)
+{
+    item->job.run = run_end;
+    pph_prepare_post(&item->request->multimodal->pool->prepare, &item->job);
 }
 
 static void prepare(pph_item *item)

@@ -59,6 +59,9 @@ void pph_serving_dispatch(pph_multimodal *multimodal);
 
 /* End an item that holds a credit; item->error or item->vector is in place. */
 void pph_serving_end(pph_item *item);
+/* The same on a prepare thread, for the worker: the last item of a table of similarities computes it,
+ * which may take seconds. */
+void pph_serving_end_aside(pph_item *item);
 
 /* The load failed (PPH_SERVING_FAILED) or the model closes: whatever waits, and whatever comes, is
  * told *reason. */

@@ -107,7 +107,10 @@ static void run_batch(pph_multimodal *multimodal, batch *work)
             item->error = error;
         else
             keep_vector(item, out + i * dimensions, dimensions, multimodal->options.raw);
-        pph_serving_end(item);
+        if (item->request->form == PPH_REQUEST_SIMILARITIES)
+            pph_serving_end_aside(item);
+        else
+            pph_serving_end(item);
     }
 }
 
