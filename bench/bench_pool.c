@@ -16,8 +16,8 @@
  * end of input ends it.
  *
  * --mixed: one caller on the first model, alone, then while the second is kept busy with batches of
- * --job pictures, two under way at any time. A step is the time between two such batches' ends
- * while nothing else runs; an embedding should wait for two at most beside its own time. */
+ * --job pictures, two under way at any time. A step is the mean time between two such batches'
+ * ends while nothing else runs (the mean, since two that share steps end together); an embedding should wait for two at most beside its own time. */
 #include "load.h"
 
 #include "base/file.h"
@@ -188,7 +188,7 @@ static pph_status beside_jobs(jobs *j, pph_multimodal *first, bench_times *steps
     bench_samples_deinit(&j->steps);
     if (status == PPH_OK && j->err.status != PPH_OK)
         status = PPH_FAIL(err, j->err.status, "the long job: %s", j->err.message);
-    if (status == PPH_OK && steps->p50 <= 0)
+    if (status == PPH_OK && steps->mean <= 0)
         status = PPH_FAIL(err, PPH_TIMEOUT, "no two long jobs ended: ask for more seconds");
     return status;
 }
@@ -211,12 +211,12 @@ static pph_status measure_mixed(bench *b, pph_error *err)
         status = beside_jobs(&j, first, &slowed, &both, err);
     pph_free(j.rooms);
     PPH_TRY(status);
-    double bound = 2 * step.p50 + alone.latency.p50;
+    double bound = 2 * step.mean + alone.latency.p50;
     printf("{\"mixed\": %zu, \"requests\": %zu, ", b->set->job, both.requests);
     print_times(&both.latency);
     printf(", \"alone_p50_ms\": %.2f, \"alone_p99_ms\": %.2f, \"step_ms\": %.2f, "
            "\"step_beside_ms\": %.2f, \"bound_ms\": %.2f, \"p99_of_bound\": %.3f}\n",
-           alone.latency.p50, alone.latency.p99, step.p50, slowed.p50, bound,
+           alone.latency.p50, alone.latency.p99, step.mean, slowed.mean, bound,
            both.latency.p99 / bound);
     return PPH_OK;
 }

@@ -64,8 +64,11 @@ bench_times bench_samples_sum_up(bench_samples *samples)
     if (!samples->count)
         return (bench_times){0};
     qsort(samples->at, samples->count, sizeof *samples->at, by_size);
+    double sum = 0;
+    for (size_t i = 0; i < samples->count; i++)
+        sum += samples->at[i];
     return (bench_times){rank(samples, 0.5), rank(samples, 0.9), rank(samples, 0.99),
-                         rank(samples, 1)};
+                         rank(samples, 1), sum / (double)samples->count};
 }
 
 void bench_samples_deinit(bench_samples *samples)

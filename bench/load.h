@@ -21,7 +21,7 @@ typedef struct bench_load {
 
 /* Milliseconds. Percentiles by nearest rank. */
 typedef struct bench_times {
-    double p50, p90, p99, most;
+    double p50, p90, p99, most, mean;
 } bench_times;
 
 /* seconds      from the first sending to the last answer
