@@ -7,9 +7,9 @@ Both programs stay loaded and are asked in turn, so that whatever else the machi
 alike. For each number of callers: the medians over the rounds of pictures a second and of p50 and
 p99, the ratio of the rounds' pictures a second, and the same per second of processor time, which a
 busy machine touches least. Then what more callers bring each, and, for ours, p99 over the time of
-a batch. FOLDER is relative, and the peer is started here: it must see the same folder. --peer runs
-peer_pool.py; the default is "python3 bench/peer_pool.py". --prepared spares the peer, not us, the
-decoding.
+a batch. FOLDER is relative, and the peer is started here: it must see the same folder, in which the
+picture is left for it. --peer runs peer_pool.py; the default is "python3 bench/peer_pool.py".
+--prepared spares the peer, not us, the decoding.
 """
 import argparse
 import json
