@@ -175,4 +175,5 @@ def main():
         print(f"{np.median(times):.3f} {min(times):.3f}", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -138,7 +138,7 @@ static pph_status take_word(void *context, const char *option, const char *value
     return PPH_OK;
 }
 
-int pph_bench_run(int argc, char **argv)
+int pph_bench_run(const pph_command *self, int argc, char **argv)
 {
     PPH_AUTO(bench_deinit) bench_work bench = {.batch = 8, .runs = 15};
     const char *what = NULL;
@@ -148,11 +148,11 @@ int pph_bench_run(int argc, char **argv)
         {"text", 0, PPH_OPTION_FLAG, &bench.text, 0, 0, NULL, "texts instead of pictures"},
         {0}};
     pph_common common;
-    int leave = pph_command_parse(&common, "bench", own, argc, argv, take_word, &what);
+    int leave = pph_command_parse(&common, self, own, argc, argv, take_word, &what);
     if (leave >= 0)
         return leave;
     if (!what || strcmp(what, "embed") != 0)
-        return pph_command_usage("bench", "say what to measure: bench embed");
+        return pph_command_usage(self, "say what to measure: bench embed");
     pph_error error;
     if (open_bench(&bench, &common, &error) != PPH_OK || measure(&bench, &error) != PPH_OK)
         return pph_command_failed(&error);

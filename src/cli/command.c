@@ -5,53 +5,101 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "compute/team.h"
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-int pph_command_usage(const char *command, const char *format, ...)
+/* The bytes of the character at text[0], which is valid when it is not the bad byte; 0 for one that is
+ * not to be shown: C0 and C1 controls, and what is no UTF-8. */
+static size_t shown_size(pph_str text)
 {
+    unsigned char c = (unsigned char)text.data[0];
+    if (c < 0x20 || c == 0x7F)
+        return 0;
+    size_t size = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+    if (size > text.size || pph_utf8_check((pph_str){text.data, size}) != SIZE_MAX)
+        return 0;
+    return c == 0xC2 && (unsigned char)text.data[1] < 0xA0 ? 0 : size;
+}
+
+size_t pph_command_show(FILE *out, pph_str text, size_t columns)
+{
+    size_t shown = 0;
+    while (text.size && (!columns || shown < columns)) {
+        size_t size = shown_size(text);
+        if (size)
+            fwrite(text.data, 1, size, out);
+        else
+            fputc('?', out);
+        size = PPH_MAX(size, (size_t)1);
+        text = (pph_str){text.data + size, text.size - size};
+        shown++;
+    }
+    return shown;
+}
+
+int pph_command_usage(const pph_command *self, const char *format, ...)
+{
+    char message[1024];
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "paraphym: ");
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, "\nTry 'paraphym %s --help'.\n", command);
+    vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    fprintf(stderr, "paraphym: ");
+    pph_command_show(stderr, pph_str_view(message), 0);
+    fprintf(stderr, "\nTry 'paraphym %s --help'.\n", self->name);
     return PPH_EXIT_USAGE;
 }
 
-/* A message may quote what came from outside: nothing of it may steer the terminal. */
 int pph_command_failed(const pph_error *error)
 {
     const char *message = error->message[0] ? error->message : pph_status_text(error->status);
-    pph_str rest = pph_str_view(message);
     fprintf(stderr, "paraphym: ");
-    while (rest.size) {
-        size_t good = PPH_MIN(pph_utf8_check(rest), rest.size);
-        for (size_t i = 0; i < good; i++) {
-            unsigned char c = (unsigned char)rest.data[i];
-            fputc(c < 0x20 || c == 0x7F ? '?' : c, stderr);
-        }
-        if (good < rest.size)
-            fputc('?', stderr);
-        good += good < rest.size;
-        rest = (pph_str){rest.data + good, rest.size - good};
-    }
+    pph_command_show(stderr, pph_str_view(message), 0);
     fputc('\n', stderr);
     return PPH_EXIT_FAILED;
 }
 
-int pph_command_finish(int status)
+static pph_status write_failure(int number, pph_error *err)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return status;
-    fprintf(stderr, "paraphym: the output could not be written\n");
-    return PPH_EXIT_FAILED;
+    char reason[128];
+    return PPH_FAIL(err, PPH_IO, "the output could not be written: %s",
+                    pph_error_system(number, reason, sizeof reason));
 }
 
-int pph_command_parse(pph_common *common, const char *command, const pph_option *own, int argc,
+pph_status pph_command_write(const pph_buffer *bytes, pph_error *err)
+{
+    errno = 0;
+    if (fwrite(bytes->data, 1, bytes->size, stdout) == bytes->size)
+        return PPH_OK;
+    return write_failure(errno, err);
+}
+
+pph_status pph_command_flush(pph_error *err)
+{
+    errno = 0;
+    return fflush(stdout) == 0 ? PPH_OK : write_failure(errno, err);
+}
+
+/* What failed earlier and was told then leaves the stream's mark, and `status` says so already. */
+int pph_command_finish(int status)
+{
+    pph_error error = {0};
+    bool marked = ferror(stdout);
+    if (marked && status != PPH_EXIT_OK)
+        return status;
+    if (pph_command_flush(&error) == PPH_OK && marked)
+        (void)PPH_FAIL(&error, PPH_IO, "the output could not be written");
+    else if (error.status == PPH_OK)
+        return status;
+    return pph_command_failed(&error);
+}
+
+int pph_command_parse(pph_common *common, const pph_command *self, const pph_option *own, int argc,
                       char **argv, pph_option_take *take, void *context)
 {
     *common = (pph_common){.precision_name = "auto", .log_name = "warn"};
@@ -59,7 +107,7 @@ int pph_command_parse(pph_common *common, const char *command, const pph_option 
         {"model", 'm', PPH_OPTION_TEXT, &common->model, 0, 0, "MODEL",
          "a model's folder (default: PARAPHYM_MODEL, else the built-in one)"},
         {"json", 0, PPH_OPTION_FLAG, &common->json, 0, 0, NULL, "one JSON object a line"},
-        {"threads", 0, PPH_OPTION_INTEGER, &common->threads, 0, 1024, "N",
+        {"threads", 0, PPH_OPTION_INTEGER, &common->threads, 0, PPH_TEAM_LIMIT, "N",
          "threads that compute (default: one a processor)"},
         {"precision", 0, PPH_OPTION_TEXT, &common->precision_name, 0, 0, "P",
          "auto, f32, bf16 or int8"},
@@ -73,10 +121,13 @@ int pph_command_parse(pph_common *common, const char *command, const pph_option 
     if (pph_options_parse(tables, argc, argv, take, context, &error) != PPH_OK ||
         pph_log_parse_level(common->log_name, &level, &error) != PPH_OK ||
         pph_precision_parse(common->precision_name, &common->precision, &error) != PPH_OK)
-        return pph_command_usage(command, "%s", error.message);
+        return pph_command_usage(self, "%s", error.message);
     pph_log_set_level(level);
+    if (common->model && !*common->model)
+        return pph_command_usage(self, "-m needs a model: its value is empty");
     if (!common->help)
         return -1;
+    printf("Usage: paraphym %s %s\n\n%s.\n\n", self->name, self->usage, self->summary);
     pph_options_help(tables);
     return pph_command_finish(PPH_EXIT_OK);
 }

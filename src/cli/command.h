@@ -2,18 +2,22 @@
 #ifndef PPH_CLI_COMMAND_H
 #define PPH_CLI_COMMAND_H
 
+#include "base/str.h"
 #include "cli/options.h"
 #include <paraphym/precision.h>
+#include <stdio.h>
 
 enum { PPH_EXIT_OK = 0, PPH_EXIT_FAILED = 1, PPH_EXIT_USAGE = 2 };
 
-/* argv[0] is the command's name. Returns an exit status. */
-typedef int pph_command_run(int argc, char **argv);
+typedef struct pph_command pph_command;
 
-typedef struct pph_command {
+/* argv[0] is the command's name. Returns an exit status. */
+typedef int pph_command_run(const pph_command *self, int argc, char **argv);
+
+struct pph_command {
     const char *name, *usage, *summary;
     pph_command_run *run;
-} pph_command;
+};
 
 pph_command_run pph_embed_run, pph_similarity_run, pph_tokenize_run, pph_inspect_run, pph_bench_run;
 
@@ -28,12 +32,21 @@ typedef struct pph_common {
 
 /* Parse with the common options added; apply --log and --precision. On --help print the command's
  * usage and its options. Returns -1 to go on, else the exit status to leave with. */
-int pph_command_parse(pph_common *common, const char *command, const pph_option *own, int argc,
+int pph_command_parse(pph_common *common, const pph_command *self, const pph_option *own, int argc,
                       char **argv, pph_option_take *take, void *context);
 
+/* Print text that may quote what came from outside: nothing of it may steer a terminal, so control
+ * characters and what is not UTF-8 become '?'. At most `columns` characters (0: all); returns how
+ * many were printed. */
+size_t pph_command_show(FILE *out, pph_str text, size_t columns);
+
 /* Print "paraphym: ..." on stderr; returns PPH_EXIT_USAGE or PPH_EXIT_FAILED. */
-int pph_command_usage(const char *command, const char *format, ...) PPH_PRINTF(2, 3);
+int pph_command_usage(const pph_command *self, const char *format, ...) PPH_PRINTF(2, 3);
 int pph_command_failed(const pph_error *error);
+
+/* Write to stdout. Errors: PPH_IO, with the system's reason; nothing more need be tried then. */
+PPH_CHECKED pph_status pph_command_write(const pph_buffer *bytes, pph_error *err);
+PPH_CHECKED pph_status pph_command_flush(pph_error *err);
 
 /* Flush stdout: an output that could not be written is a failure too. */
 int pph_command_finish(int status);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "weights/folder.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,10 +23,8 @@ static pph_status print_line(const pph_cli_input *input, const char *model,
                              const pph_embeddings *value, pph_error *err)
 {
     PPH_AUTO(pph_buffer_deinit) pph_buffer line = {0};
-    pph_str name =
-        input->line ? (pph_str){input->line, input->line_size} : pph_str_view(input->name);
     PPH_TRY(pph_buffer_append(&line, "{\"input\":", 9, err));
-    PPH_TRY(pph_json_write_string(&line, name, err));
+    PPH_TRY(pph_json_write_string(&line, pph_cli_input_name(input), err));
     PPH_TRY(pph_buffer_print(&line, err, ",\"kind\":\"%s\",\"model\":", pph_cli_input_kind(input)));
     PPH_TRY(pph_json_write_string(&line, pph_str_view(model), err));
     PPH_TRY(pph_buffer_print(&line, err, ",\"dimensions\":%zu,\"embedding\":[", value->dimensions));
@@ -35,20 +34,43 @@ static pph_status print_line(const pph_cli_input *input, const char *model,
         PPH_TRY(pph_json_write_float(&line, value->vectors[i], err));
     }
     PPH_TRY(pph_buffer_append(&line, "]}\n", 3, err));
-    if (fwrite(line.data, 1, line.size, stdout) != line.size)
-        return PPH_FAIL(err, PPH_IO, "the output could not be written");
-    return PPH_OK;
+    return pph_command_write(&line, err);
+}
+
+/* Failures of one command, told as they come. What the model lacks is told once, not for every input. */
+typedef struct complaints {
+    const char *model;
+    size_t count;
+    size_t same; /* inputs that ended with `last` again, a sentence about the model */
+    pph_error last;
+} complaints;
+
+static void tell_same(complaints *told)
+{
+    if (told->same)
+        fprintf(stderr, "paraphym: the same for %zu more input%s\n", told->same,
+                told->same == 1 ? "" : "s");
+    told->same = 0;
 }
 
 /* Say which input an error is of, unless its sentence begins with it already. */
-static void complain(const pph_cli_input *input, const pph_error *error)
+static void complain(complaints *told, const pph_cli_inputs *inputs, size_t index,
+                     const pph_error *error)
 {
-    size_t length = strlen(input->name);
-    bool named = length && strncmp(error->message, input->name, length) == 0;
+    pph_str name = pph_cli_input_name(&inputs->items[index]);
+    bool of_model = pph_str_starts(pph_str_view(error->message), told->model);
+    if (told->count++ && of_model && strcmp(error->message, told->last.message) == 0) {
+        told->same++;
+        return;
+    }
+    tell_same(told);
+    told->last = *error;
     pph_error whole = *error;
-    if (!named)
-        (void)PPH_FAIL(&whole, error->status, "%.100s%s: %s", input->name,
-                       length > 100 ? "..." : "", error->message);
+    if (!of_model && !name.size)
+        (void)PPH_FAIL(&whole, error->status, "input %zu: %s", index + 1, error->message);
+    else if (!of_model && strncmp(error->message, name.data, name.size) != 0)
+        (void)PPH_FAIL(&whole, error->status, "%.*s%s: %s", (int)PPH_MIN(name.size, (size_t)100),
+                       name.data, name.size > 100 ? "..." : "", error->message);
     pph_command_failed(&whole);
 }
 
@@ -60,32 +82,45 @@ static void show_progress(size_t done, size_t count)
     fprintf(stderr, "\r%zu of %zu%s", done, count, done == count ? "\n" : "");
 }
 
-static int embed_all(pph_session *session, const pph_cli_inputs *inputs)
+typedef struct embed_flight {
+    pph_future *futures[WINDOW];
+} embed_flight;
+
+static void flight_deinit(embed_flight *flight)
 {
-    pph_future *flight[WINDOW] = {0};
-    int status = PPH_EXIT_OK;
-    const char *model = session->folder;
+    for (size_t i = 0; i < WINDOW; i++) {
+        pph_future_cancel(flight->futures[i]);
+        pph_future_free(&flight->futures[i]);
+    }
+}
+
+/* Errors: the output's. Those of inputs are told. */
+static pph_status embed_all(pph_session *session, const pph_cli_inputs *inputs, complaints *told,
+                            pph_error *err)
+{
+    PPH_AUTO(flight_deinit) embed_flight flight = {0};
     size_t sent = 0;
     for (size_t i = 0; i < inputs->count; i++) {
         while (sent < inputs->count && sent < i + WINDOW) {
             pph_input view = pph_cli_input_view(&inputs->items[sent]);
-            flight[sent++ % WINDOW] = pph_multimodal_embed(session->multimodal, view);
+            flight.futures[sent++ % WINDOW] = pph_multimodal_embed(session->multimodal, view);
         }
-        pph_future *future = flight[i % WINDOW];
-        pph_error error = {0};
-        if (pph_block_on(future, &error) == PPH_OK)
-            (void)print_line(&inputs->items[i], model, pph_future_value(future), &error);
-        if (error.status != PPH_OK) {
-            complain(&inputs->items[i], &error);
-            status = PPH_EXIT_FAILED;
-        }
-        pph_future_free(&future);
+        pph_future **future = &flight.futures[i % WINDOW];
+        /* Whoever reads has what is ready before there is a wait. */
+        if (!pph_future_done(*future))
+            PPH_TRY(pph_command_flush(err));
+        pph_error error;
+        if (pph_block_on(*future, &error) == PPH_OK)
+            PPH_TRY(print_line(&inputs->items[i], session->folder, pph_future_value(*future), err));
+        else
+            complain(told, inputs, i, &error);
+        pph_future_free(future);
         show_progress(i + 1, inputs->count);
     }
-    return status;
+    return PPH_OK;
 }
 
-int pph_embed_run(int argc, char **argv)
+int pph_embed_run(const pph_command *self, int argc, char **argv)
 {
     PPH_AUTO(pph_cli_inputs_deinit) pph_cli_inputs inputs = {0};
     pph_multimodal_options service = pph_multimodal_defaults();
@@ -98,15 +133,24 @@ int pph_embed_run(int argc, char **argv)
         {"timeout", 0, PPH_OPTION_INTEGER, &seconds, 1, 3600, "S", "seconds for a download (30)"},
         {0}};
     pph_common common;
-    int leave = pph_command_parse(&common, "embed", own, argc, argv, take_input, &inputs);
+    int leave = pph_command_parse(&common, self, own, argc, argv, take_input, &inputs);
     if (leave >= 0)
         return leave;
     if (!inputs.count)
-        return pph_command_usage("embed", "nothing to embed: give pictures, addresses or texts");
+        return pph_command_usage(self, "nothing to embed: give pictures, addresses or texts");
     service.fetch_timeout_ms = seconds * 1000;
     pph_error error;
     PPH_AUTO(pph_session_close) pph_session session = {0};
-    if (pph_session_open(&session, &common, &service, &error) != PPH_OK)
+    if (pph_cli_inputs_read(&inputs, &error) != PPH_OK ||
+        pph_session_open(&session, &common, &service, &error) != PPH_OK)
         return pph_command_failed(&error);
-    return pph_command_finish(embed_all(&session, &inputs));
+    PPH_AUTO(pph_free_at) char *root = NULL;
+    if (pph_folder_find(&root, session.folder, &error) != PPH_OK)
+        return pph_command_failed(&error);
+    complaints told = {.model = root};
+    pph_status status = embed_all(&session, &inputs, &told, &error);
+    tell_same(&told);
+    if (status != PPH_OK)
+        return pph_command_failed(&error);
+    return pph_command_finish(told.count ? PPH_EXIT_FAILED : PPH_EXIT_OK);
 }

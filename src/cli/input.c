@@ -20,8 +20,7 @@ void pph_cli_inputs_deinit(pph_cli_inputs *inputs)
     *inputs = (pph_cli_inputs){0};
 }
 
-static pph_status push(pph_cli_inputs *inputs, const char *name, pph_input_kind kind,
-                       pph_cli_input **out, pph_error *err)
+static pph_status push(pph_cli_inputs *inputs, pph_cli_input input, pph_error *err)
 {
     if (inputs->count == inputs->capacity) {
         size_t room = inputs->capacity ? inputs->capacity * 2 : 16;
@@ -31,19 +30,34 @@ static pph_status push(pph_cli_inputs *inputs, const char *name, pph_input_kind 
         inputs->items = items;
         inputs->capacity = room;
     }
-    pph_cli_input *input = &inputs->items[inputs->count++];
-    *input = (pph_cli_input){.name = name, .kind = kind};
-    if (out)
-        *out = input;
+    inputs->items[inputs->count++] = input;
     return PPH_OK;
 }
 
-static pph_status read_stdin(pph_cli_inputs *inputs, pph_buffer *out, pph_error *err)
+static bool is_stdin(const pph_cli_input *input)
 {
-    if (inputs->stdin_used)
-        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "standard input can be read only once");
-    inputs->stdin_used = true;
-    return pph_file_read_fd(STDIN_FILENO, "standard input", out, err);
+    return strcmp(input->word, "-") == 0;
+}
+
+static pph_status add(pph_cli_inputs *inputs, const char *word, bool marked, pph_error *err)
+{
+    pph_cli_input input = {.word = word, .marked = marked};
+    if (is_stdin(&input)) {
+        if (inputs->reads_stdin)
+            return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "standard input can be read only once");
+        inputs->reads_stdin = true;
+    }
+    return push(inputs, input, err);
+}
+
+pph_status pph_cli_inputs_add(pph_cli_inputs *inputs, const char *word, pph_error *err)
+{
+    return add(inputs, word, false, err);
+}
+
+pph_status pph_cli_inputs_add_text(pph_cli_inputs *inputs, const char *word, pph_error *err)
+{
+    return add(inputs, word, true, err);
 }
 
 /* The first bytes of the formats that are read. */
@@ -60,24 +74,44 @@ static bool looks_like_picture(const pph_buffer *bytes)
     return false;
 }
 
-static pph_status add_stdin(pph_cli_inputs *inputs, pph_error *err)
+/* A picture, or one text without the end of its last line. */
+static pph_status take_whole(pph_cli_input *input, pph_buffer *bytes, pph_error *err)
 {
-    PPH_AUTO(pph_buffer_deinit) pph_buffer bytes = PPH_BUFFER_LIMIT(stdin_limit);
-    PPH_TRY(read_stdin(inputs, &bytes, err));
-    pph_cli_input *input;
-    if (looks_like_picture(&bytes) ||
-        pph_utf8_check((pph_str){(char *)bytes.data, bytes.size}) != SIZE_MAX) {
-        PPH_TRY(push(inputs, "-", PPH_INPUT_IMAGE_BYTES, &input, err));
-        input->bytes = bytes;
-        bytes = (pph_buffer){0};
+    if (looks_like_picture(bytes) ||
+        pph_utf8_check((pph_str){(char *)bytes->data, bytes->size}) != SIZE_MAX) {
+        input->kind = PPH_INPUT_IMAGE_BYTES;
+        input->bytes = *bytes;
+        *bytes = (pph_buffer){0};
         return PPH_OK;
     }
-    while (bytes.size && (bytes.data[bytes.size - 1] == '\n' || bytes.data[bytes.size - 1] == '\r'))
-        bytes.size--;
-    PPH_TRY(push(inputs, "-", PPH_INPUT_TEXT, &input, err));
-    input->line = pph_str_copy((pph_str){(char *)bytes.data, bytes.size});
-    input->line_size = bytes.size;
-    return input->line ? PPH_OK : PPH_FAIL_MEMORY(err, bytes.size);
+    size_t size = bytes->size;
+    while (size && (bytes->data[size - 1] == '\n' || bytes->data[size - 1] == '\r'))
+        size--;
+    input->line = pph_str_copy((pph_str){(char *)bytes->data, size});
+    input->line_size = size;
+    return input->line ? PPH_OK : PPH_FAIL_MEMORY(err, size);
+}
+
+static pph_status take_lines(pph_cli_inputs *inputs, const pph_buffer *bytes, pph_error *err)
+{
+    for (size_t at = 0; at < bytes->size;) {
+        const char *line = (const char *)bytes->data + at;
+        const char *newline = memchr(line, '\n', bytes->size - at);
+        size_t size = newline ? (size_t)(newline - line) : bytes->size - at;
+        at += size + 1;
+        if (size && line[size - 1] == '\r')
+            size--;
+        pph_cli_input input = {.word = "-", .marked = true, .line_size = size};
+        input.line = pph_str_copy((pph_str){line, size});
+        if (!input.line)
+            return PPH_FAIL_MEMORY(err, size);
+        pph_status status = push(inputs, input, err);
+        if (status != PPH_OK) {
+            pph_free(input.line);
+            return status;
+        }
+    }
+    return PPH_OK;
 }
 
 static bool is_address(const char *word)
@@ -98,42 +132,52 @@ static bool means_path(const char *word)
     return word[0] == '/' || strncmp(word, "./", 2) == 0 || strncmp(word, "../", 3) == 0;
 }
 
-pph_status pph_cli_inputs_add(pph_cli_inputs *inputs, const char *word, pph_error *err)
+static pph_input_kind kind_of(const pph_cli_input *input)
 {
-    if (strcmp(word, "-") == 0)
-        return add_stdin(inputs, err);
-    pph_input_kind kind = PPH_INPUT_TEXT;
-    if (pph_file_look(word) != PPH_FILE_MISSING)
-        kind = PPH_INPUT_IMAGE_FILE;
-    else if (is_address(word))
-        kind = PPH_INPUT_IMAGE_URL;
-    else if (means_path(word))
-        kind = PPH_INPUT_IMAGE_FILE;
-    return push(inputs, word, kind, NULL, err);
+    if (input->marked)
+        return PPH_INPUT_TEXT;
+    if (pph_file_look(input->word) != PPH_FILE_MISSING)
+        return PPH_INPUT_IMAGE_FILE;
+    if (is_address(input->word))
+        return PPH_INPUT_IMAGE_URL;
+    return means_path(input->word) ? PPH_INPUT_IMAGE_FILE : PPH_INPUT_TEXT;
 }
 
-pph_status pph_cli_inputs_add_text(pph_cli_inputs *inputs, const char *word, pph_error *err)
+/* What standard input holds, in place of the word that stands for it at `index`. */
+static pph_status read_stdin(pph_cli_inputs *inputs, size_t index, pph_error *err)
 {
-    if (strcmp(word, "-") != 0)
-        return push(inputs, word, PPH_INPUT_TEXT, NULL, err);
     PPH_AUTO(pph_buffer_deinit) pph_buffer bytes = PPH_BUFFER_LIMIT(stdin_limit);
-    PPH_TRY(read_stdin(inputs, &bytes, err));
-    for (size_t at = 0; at < bytes.size;) {
-        const char *line = (const char *)bytes.data + at;
-        const char *newline = memchr(line, '\n', bytes.size - at);
-        size_t size = newline ? (size_t)(newline - line) : bytes.size - at;
-        at += size + 1;
-        if (size && line[size - 1] == '\r')
-            size--;
-        pph_cli_input *input;
-        PPH_TRY(push(inputs, NULL, PPH_INPUT_TEXT, &input, err));
-        input->line = pph_str_copy((pph_str){line, size});
-        input->line_size = size;
-        if (!input->line)
-            return PPH_FAIL_MEMORY(err, size);
-        input->name = input->line;
-    }
-    return PPH_OK;
+    pph_status status = pph_file_read_fd(STDIN_FILENO, "standard input", &bytes, err);
+    if (status == PPH_INVALID_ARGUMENT && err)
+        err->status = PPH_IO;
+    if (status != PPH_OK)
+        return status;
+    if (!inputs->items[index].marked)
+        return take_whole(&inputs->items[index], &bytes, err);
+    /* The lines go behind what stands before the word, and what stood behind it goes behind them. */
+    pph_cli_inputs old = *inputs;
+    *inputs = (pph_cli_inputs){.reads_stdin = true};
+    status = PPH_OK;
+    for (size_t i = 0; i < old.count && status == PPH_OK; i++)
+        status = i == index ? take_lines(inputs, &bytes, err) : push(inputs, old.items[i], err);
+    pph_free(old.items);
+    return status;
+}
+
+pph_status pph_cli_inputs_read(pph_cli_inputs *inputs, pph_error *err)
+{
+    size_t index = inputs->count;
+    for (size_t i = 0; i < inputs->count; i++)
+        if (is_stdin(&inputs->items[i]))
+            index = i;
+        else
+            inputs->items[i].kind = kind_of(&inputs->items[i]);
+    return index < inputs->count ? read_stdin(inputs, index, err) : PPH_OK;
+}
+
+pph_str pph_cli_input_name(const pph_cli_input *input)
+{
+    return input->line ? (pph_str){input->line, input->line_size} : pph_str_view(input->word);
 }
 
 pph_input pph_cli_input_view(const pph_cli_input *input)
@@ -142,12 +186,10 @@ pph_input pph_cli_input_view(const pph_cli_input *input)
     if (input->kind == PPH_INPUT_IMAGE_BYTES) {
         view.data = input->bytes.data;
         view.size = input->bytes.size;
-    } else if (input->line) {
-        view.data = input->line;
-        view.size = input->line_size;
     } else {
-        view.data = input->name;
-        view.size = strlen(input->name);
+        pph_str name = pph_cli_input_name(input);
+        view.data = name.data;
+        view.size = name.size;
     }
     return view;
 }

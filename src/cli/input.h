@@ -2,34 +2,41 @@
 #ifndef PPH_CLI_INPUT_H
 #define PPH_CLI_INPUT_H
 
-#include "base/buffer.h"
+#include "base/str.h"
 #include <paraphym/multimodal.h>
 
 typedef struct pph_cli_input {
-    const char *name; /* the word as it was given */
+    const char *word; /* as it was given */
     char *line;       /* a text that was read, owned; or NULL */
     size_t line_size;
     pph_buffer bytes; /* what standard input held, when it was a picture */
     pph_input_kind kind;
+    bool marked; /* as a text, by --text */
 } pph_cli_input;
 
 typedef struct pph_cli_inputs {
     pph_cli_input *items;
     size_t count, capacity;
-    bool stdin_used;
+    bool reads_stdin;
 } pph_cli_inputs;
 
 void pph_cli_inputs_deinit(pph_cli_inputs *inputs);
 
-/* A word that is not marked as text: an existing path, else an address (http:, https:, data:), else
- * literal text; "-" is standard input, a picture or a text by its first bytes. With a slash or an
- * ending of a picture it is taken as a path even when nothing is there, so that a mistyped name
- * is an error and not a text. */
+/* Take a word of the command line, which must outlive the inputs. */
 PPH_CHECKED pph_status pph_cli_inputs_add(pph_cli_inputs *inputs, const char *word, pph_error *err);
-
-/* A text; "-" reads standard input, one text a line. */
 PPH_CHECKED pph_status pph_cli_inputs_add_text(pph_cli_inputs *inputs, const char *word,
                                                pph_error *err);
+
+/* Once all words are known: say what each is, and read standard input.
+ * A word that is not marked as text: an existing path, else an address (http:, https:, data:), else
+ * literal text; "-" is standard input, a picture or a text by its first bytes. With a slash at its
+ * beginning or an ending of a picture it is taken as a path even when nothing is there, so that a
+ * mistyped name is an error and not a text. A text "-" is standard input, one text a line.
+ * Errors  standard input's; never PPH_INVALID_ARGUMENT, which is wrong usage */
+PPH_CHECKED pph_status pph_cli_inputs_read(pph_cli_inputs *inputs, pph_error *err);
+
+/* How an input is called: the word as it was given, or the text that was read in its place. */
+pph_str pph_cli_input_name(const pph_cli_input *input);
 
 /* The library's form of it; borrows. */
 pph_input pph_cli_input_view(const pph_cli_input *input);

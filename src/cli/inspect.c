@@ -8,12 +8,13 @@
 #include "image/recipe.h"
 #include "text/tokenizer.h"
 #include "weights/config.h"
+#include "weights/folder.h"
 #include "weights/weights.h"
 #include <inttypes.h>
 #include <stdio.h>
 
 typedef struct model_survey {
-    const char *folder;
+    char *folder;
     pph_clip_config config;
     pph_weights *weights;
     pph_recipe recipe;
@@ -28,13 +29,13 @@ static void survey_deinit(model_survey *survey)
 {
     pph_weights_close(&survey->weights);
     pph_tokenizer_close(&survey->tokenizer);
+    pph_free(survey->folder);
 }
 
-static pph_status look(model_survey *out, const char *folder, pph_error *err)
+static pph_status look(model_survey *out, const char *model, pph_error *err)
 {
-    out->folder = folder;
-    if (pph_file_look(folder) == PPH_FILE_MISSING)
-        return PPH_FAIL(err, PPH_NOT_FOUND, "%s: there is no such model", folder);
+    PPH_TRY(pph_folder_find(&out->folder, model, err));
+    const char *folder = out->folder;
     PPH_TRY(pph_config_read_clip(&out->config, folder, err));
     PPH_TRY(pph_weights_open(&out->weights, folder, err));
     for (size_t i = 0; i < pph_weights_count(out->weights); i++) {
@@ -81,8 +82,8 @@ static void print_tower(const char *name, const pph_clip_tower *tower)
 static void print_plain(const model_survey *survey)
 {
     const pph_clip_config *config = &survey->config;
-    printf("%s\n  %-10s clip\n  %-10s %d dimensions\n", survey->folder, "model", "vectors",
-           dimensions(survey));
+    pph_command_show(stdout, pph_str_view(survey->folder), 0);
+    printf("\n  %-10s clip\n  %-10s %d dimensions\n", "model", "vectors", dimensions(survey));
     if (config->has_vision) {
         print_tower("pictures", &config->vision);
         printf("  %-10s %d pixels a side, patches of %d%s\n", "", config->image, config->patch,
@@ -114,7 +115,23 @@ static pph_status write_tower(pph_buffer *out, const char *name, const pph_clip_
                             activation(tower->activation));
 }
 
-static pph_status print_json(const model_survey *survey, pph_error *err)
+static pph_status write_tensor(pph_buffer *out, const model_survey *survey,
+                               const pph_tensor *tensor, pph_error *err)
+{
+    PPH_TRY(pph_buffer_print(out, err, "{\"name\":"));
+    PPH_TRY(pph_json_write_string(out, pph_str_view(tensor->name), err));
+    PPH_TRY(pph_buffer_print(out, err, ",\"type\":"));
+    PPH_TRY(pph_json_write_string(out, pph_str_view(tensor->stored), err));
+    PPH_TRY(pph_buffer_print(out, err, ",\"shape\":["));
+    for (int d = 0; d < tensor->rank; d++)
+        PPH_TRY(pph_buffer_print(out, err, "%s%" PRId64, d ? "," : "", tensor->shape[d]));
+    PPH_TRY(pph_buffer_print(out, err, "],\"file\":"));
+    PPH_TRY(
+        pph_json_write_string(out, pph_str_view(pph_weights_file(survey->weights, tensor)), err));
+    return pph_buffer_print(out, err, "}");
+}
+
+static pph_status print_json(const model_survey *survey, bool tensors, pph_error *err)
 {
     const pph_clip_config *config = &survey->config;
     PPH_AUTO(pph_buffer_deinit) pph_buffer out = {0};
@@ -134,11 +151,18 @@ static pph_status print_json(const model_survey *survey, pph_error *err)
     }
     PPH_TRY(pph_buffer_print(&out, err,
                              ",\"tokenizer\":%s,\"parameters\":%" PRIu64
-                             ",\"tensors\":%zu,\"bytes\":%" PRIu64 "}\n",
+                             ",\"tensors\":%zu,\"bytes\":%" PRIu64,
                              survey->tokenizer ? "true" : "false", survey->parameters,
                              pph_weights_count(survey->weights), survey->bytes));
-    fwrite(out.data, 1, out.size, stdout);
-    return PPH_OK;
+    if (tensors)
+        PPH_TRY(pph_buffer_print(&out, err, ",\"tensor_list\":["));
+    for (size_t i = 0; tensors && i < pph_weights_count(survey->weights); i++) {
+        if (i)
+            PPH_TRY(pph_buffer_print(&out, err, ","));
+        PPH_TRY(write_tensor(&out, survey, pph_weights_at(survey->weights, i), err));
+    }
+    PPH_TRY(pph_buffer_print(&out, err, tensors ? "]}\n" : "}\n"));
+    return pph_command_write(&out, err);
 }
 
 /* Every tensor: name, type, shape, file. */
@@ -146,7 +170,10 @@ static void print_tensors(const model_survey *survey)
 {
     for (size_t i = 0; i < pph_weights_count(survey->weights); i++) {
         const pph_tensor *tensor = pph_weights_at(survey->weights, i);
-        printf("%-80s %-5s [", tensor->name, tensor->stored);
+        size_t width = pph_command_show(stdout, pph_str_view(tensor->name), 0);
+        printf("%*s ", width < 80 ? (int)(80 - width) : 0, "");
+        pph_command_show(stdout, pph_str_view(tensor->stored), 0);
+        printf(" [");
         for (int d = 0; d < tensor->rank; d++)
             printf("%s%" PRId64, d ? "," : "", tensor->shape[d]);
         printf("] %s\n", pph_weights_file(survey->weights, tensor));
@@ -164,14 +191,14 @@ static pph_status take_model(void *context, const char *option, const char *valu
     return PPH_OK;
 }
 
-int pph_inspect_run(int argc, char **argv)
+int pph_inspect_run(const pph_command *self, int argc, char **argv)
 {
     const char *named = NULL;
     bool tensors = false;
     const pph_option own[] = {
         {"tensors", 0, PPH_OPTION_FLAG, &tensors, 0, 0, NULL, "list every tensor as well"}, {0}};
     pph_common common;
-    int leave = pph_command_parse(&common, "inspect", own, argc, argv, take_model, &named);
+    int leave = pph_command_parse(&common, self, own, argc, argv, take_model, &named);
     if (leave >= 0)
         return leave;
     if (named)
@@ -182,11 +209,11 @@ int pph_inspect_run(int argc, char **argv)
     if (pph_command_model(&common, &folder, &error) != PPH_OK ||
         look(&survey, folder, &error) != PPH_OK)
         return pph_command_failed(&error);
+    if (common.json && print_json(&survey, tensors, &error) != PPH_OK)
+        return pph_command_failed(&error);
     if (!common.json)
         print_plain(&survey);
-    else if (print_json(&survey, &error) != PPH_OK)
-        return pph_command_failed(&error);
-    if (tensors)
+    if (!common.json && tensors)
         print_tensors(&survey);
     return pph_command_finish(PPH_EXIT_OK);
 }

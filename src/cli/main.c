@@ -1,8 +1,10 @@
 /* The paraphym command: finds the command's row and runs it. */
 #include "cli/command.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const pph_command commands[] = {
     {"embed", "[options] [--text T]... [IMAGE|URL|data:...|-]...",
@@ -23,16 +25,21 @@ static void print_usage(FILE *out)
                  "this is.\n");
 }
 
-static bool wants_help(int argc, char **argv)
+/* Descriptors 0 to 2 that came closed are filled, each in the way that makes using it fail: what is opened
+ * later must not be taken for them. */
+static bool fill_descriptors(void)
 {
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return true;
-    return false;
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return false;
+    return true;
 }
 
 int main(int argc, char **argv)
 {
+    if (!fill_descriptors())
+        return PPH_EXIT_FAILED;
     if (argc < 2) {
         print_usage(stderr);
         return PPH_EXIT_USAGE;
@@ -47,14 +54,12 @@ int main(int argc, char **argv)
         return pph_command_finish(PPH_EXIT_OK);
     }
     for (size_t i = 0; i < PPH_COUNT(commands); i++) {
-        if (strcmp(argv[1], commands[i].name) != 0)
-            continue;
-        if (wants_help(argc - 1, argv + 1))
-            printf("Usage: paraphym %s %s\n\n%s.\n\n", commands[i].name, commands[i].usage,
-                   commands[i].summary);
-        return commands[i].run(argc - 1, argv + 1);
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(&commands[i], argc - 1, argv + 1);
     }
-    fprintf(stderr, "paraphym: there is no command '%s'\n", argv[1]);
+    fprintf(stderr, "paraphym: there is no command '");
+    pph_command_show(stderr, pph_str_view(argv[1]), 0);
+    fprintf(stderr, "'\n");
     print_usage(stderr);
     return PPH_EXIT_USAGE;
 }

@@ -43,19 +43,21 @@ static pph_status pick(const pph_cli_inputs *inputs, bool all, bool texts, input
     return PPH_OK;
 }
 
-static pph_status print_json(const char *a, const char *b, float cosine, pph_error *err)
+static pph_status print_json(const pph_cli_input *a, const pph_cli_input *b, float cosine,
+                             pph_error *err)
 {
     PPH_AUTO(pph_buffer_deinit) pph_buffer line = {0};
     PPH_TRY(pph_buffer_append(&line, "{\"a\":", 5, err));
-    PPH_TRY(pph_json_write_string(&line, pph_str_view(a), err));
+    PPH_TRY(pph_json_write_string(&line, pph_cli_input_name(a), err));
     PPH_TRY(pph_buffer_append(&line, ",\"b\":", 5, err));
-    PPH_TRY(pph_json_write_string(&line, pph_str_view(b), err));
+    PPH_TRY(pph_json_write_string(&line, pph_cli_input_name(b), err));
     PPH_TRY(pph_buffer_append(&line, ",\"similarity\":", 14, err));
     PPH_TRY(pph_json_write_float(&line, cosine, err));
     PPH_TRY(pph_buffer_append(&line, "}\n", 2, err));
-    fwrite(line.data, 1, line.size, stdout);
-    return PPH_OK;
+    return pph_command_write(&line, err);
 }
+
+enum { COLUMN = 48 }; /* characters of a row's name in the table */
 
 /* The column of the highest cosine; a NaN is never it unless all are. */
 static size_t best_of(const float *line, size_t count)
@@ -74,14 +76,15 @@ static void print_table(const input_list *rows, const input_list *columns,
 {
     size_t count = columns->count;
     bool mixed = rows != columns;
-    printf("%-48s", "");
+    printf("%*s", COLUMN, "");
     for (size_t c = 0; c < count; c++)
         printf(" %6zu ", c + 1);
     printf("\n");
     for (size_t r = 0; r < rows->count; r++) {
         const float *line = value->cosines + r * count;
         size_t best = best_of(line, count);
-        printf("%-48.48s", rows->items[r]->name);
+        size_t width = pph_command_show(stdout, pph_cli_input_name(rows->items[r]), COLUMN);
+        printf("%*s", (int)(COLUMN - width), "");
         for (size_t c = 0; c < count; c++)
             if (line[c] == line[c])
                 printf(" %6.3f%c", (double)line[c], mixed && c == best ? '*' : ' ');
@@ -90,14 +93,22 @@ static void print_table(const input_list *rows, const input_list *columns,
         printf("\n");
     }
     printf("\n");
-    for (size_t c = 0; c < count; c++)
-        printf("%3zu  %s\n", c + 1, columns->items[c]->name);
+    for (size_t c = 0; c < count; c++) {
+        printf("%3zu  ", c + 1);
+        pph_command_show(stdout, pph_cli_input_name(columns->items[c]), 0);
+        printf("\n");
+    }
     if (mixed)
         printf("\n");
     for (size_t r = 0; mixed && r < rows->count; r++) {
         size_t best = best_of(value->cosines + r * count, count);
-        if (value->row_errors[r].status == PPH_OK)
-            printf("\"%s\"\n     means %s\n", rows->items[r]->name, columns->items[best]->name);
+        if (value->row_errors[r].status != PPH_OK || value->column_errors[best].status != PPH_OK)
+            continue;
+        printf("\"");
+        pph_command_show(stdout, pph_cli_input_name(rows->items[r]), 0);
+        printf("\"\n     means ");
+        pph_command_show(stdout, pph_cli_input_name(columns->items[best]), 0);
+        printf("\n");
     }
 }
 
@@ -118,7 +129,7 @@ static int print_all(const pph_common *common, const input_list *rows, const inp
     for (size_t r = 0; r < rows->count; r++)
         for (size_t c = 0; c < columns->count; c++) {
             pph_error error;
-            if (print_json(rows->items[r]->name, columns->items[c]->name,
+            if (print_json(rows->items[r], columns->items[c],
                            value->cosines[r * columns->count + c], &error) != PPH_OK)
                 return pph_command_failed(&error);
         }
@@ -138,8 +149,7 @@ static int run_pair(const pph_common *common, pph_session *session, const pph_cl
     const pph_similarities *value = pph_future_value(future);
     if (!common->json)
         printf("%.6f\n", (double)value->cosines[0]);
-    else if (print_json(inputs->items[0].name, inputs->items[1].name, value->cosines[0], &error) !=
-             PPH_OK)
+    else if (print_json(&inputs->items[0], &inputs->items[1], value->cosines[0], &error) != PPH_OK)
         return pph_command_failed(&error);
     return PPH_EXIT_OK;
 }
@@ -165,7 +175,7 @@ static int run_table(const pph_common *common, pph_session *session, const pph_c
     return print_all(common, rows, columns, pph_future_value(future));
 }
 
-int pph_similarity_run(int argc, char **argv)
+int pph_similarity_run(const pph_command *self, int argc, char **argv)
 {
     PPH_AUTO(pph_cli_inputs_deinit) pph_cli_inputs inputs = {0};
     pph_multimodal_options service = pph_multimodal_defaults();
@@ -175,12 +185,14 @@ int pph_similarity_run(int argc, char **argv)
          "cut texts that are too long for the model"},
         {0}};
     pph_common common;
-    int leave = pph_command_parse(&common, "similarity", own, argc, argv, take_input, &inputs);
+    int leave = pph_command_parse(&common, self, own, argc, argv, take_input, &inputs);
     if (leave >= 0)
         return leave;
-    if (inputs.count < 2)
-        return pph_command_usage("similarity", "two inputs are needed, or more for a table");
     pph_error error;
+    if (pph_cli_inputs_read(&inputs, &error) != PPH_OK)
+        return pph_command_failed(&error);
+    if (inputs.count < 2)
+        return pph_command_usage(self, "two inputs are needed, or more for a table");
     PPH_AUTO(pph_session_close) pph_session session = {0};
     if (pph_session_open(&session, &common, &service, &error) != PPH_OK)
         return pph_command_failed(&error);

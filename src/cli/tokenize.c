@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "text/tokenizer.h"
+#include "weights/folder.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -52,11 +53,20 @@ static pph_status print_text(const pph_common *common, const pph_tokenizer *toke
         PPH_TRY(write_json(&line, tokenizer, text, &tokens, err));
     else
         PPH_TRY(write_plain(&line, &tokens, err));
-    fwrite(line.data, 1, line.size, stdout);
-    return PPH_OK;
+    return pph_command_write(&line, err);
 }
 
-int pph_tokenize_run(int argc, char **argv)
+/* A tokenizer.json alone, or a model by its folder or any of its files. */
+static pph_status open_tokenizer(pph_tokenizer **out, const char *model, pph_error *err)
+{
+    if (pph_str_ends(pph_str_view(model), ".json"))
+        return pph_tokenizer_open(out, model, err);
+    PPH_AUTO(pph_free_at) char *folder = NULL;
+    PPH_TRY(pph_folder_find(&folder, model, err));
+    return pph_tokenizer_open(out, folder, err);
+}
+
+int pph_tokenize_run(const pph_command *self, int argc, char **argv)
 {
     PPH_AUTO(pph_cli_inputs_deinit) pph_cli_inputs inputs = {0};
     bool bare = false, parse = false;
@@ -66,23 +76,27 @@ int pph_tokenize_run(int argc, char **argv)
          "take special tokens that stand in the text for what they say"},
         {0}};
     pph_common common;
-    int leave = pph_command_parse(&common, "tokenize", own, argc, argv, take_text, &inputs);
+    int leave = pph_command_parse(&common, self, own, argc, argv, take_text, &inputs);
     if (leave >= 0)
         return leave;
     if (!inputs.count)
-        return pph_command_usage("tokenize", "nothing to tokenize: give texts, or '-'");
+        return pph_command_usage(self, "nothing to tokenize: give texts, or '-'");
     pph_error error;
-    PPH_AUTO(pph_free_at) char *folder = NULL;
+    PPH_AUTO(pph_free_at) char *model = NULL;
     PPH_AUTO(pph_tokenizer_close) pph_tokenizer *tokenizer = NULL;
-    if (pph_command_model(&common, &folder, &error) != PPH_OK ||
-        pph_tokenizer_open(&tokenizer, folder, &error) != PPH_OK)
+    if (pph_cli_inputs_read(&inputs, &error) != PPH_OK ||
+        pph_command_model(&common, &model, &error) != PPH_OK ||
+        open_tokenizer(&tokenizer, model, &error) != PPH_OK)
         return pph_command_failed(&error);
     pph_tokenizer_options options = pph_tokenizer_defaults();
     options.bare = bare;
     options.parse_special = parse;
     int status = PPH_EXIT_OK;
     for (size_t i = 0; i < inputs.count; i++)
-        if (print_text(&common, tokenizer, &options, &inputs.items[i], &error) != PPH_OK)
+        if (print_text(&common, tokenizer, &options, &inputs.items[i], &error) != PPH_OK) {
             status = pph_command_failed(&error);
+            if (ferror(stdout))
+                break;
+        }
     return pph_command_finish(status);
 }

@@ -76,15 +76,14 @@ pph_status pph_embedder_open(pph_embedder **out, const char *folder, pph_precisi
     if (!it)
         return PPH_FAIL_MEMORY(err, sizeof *it);
     pthread_mutex_init(&it->mutex, NULL);
-    it->folder = pph_str_copy(pph_str_view(folder));
-    if (!it->folder)
-        return PPH_FAIL_MEMORY(err, strlen(folder) + 1);
+    /* A file of the model, or an entry of the hub's cache: recipe and tokenizer lie where it leads. */
+    PPH_TRY(pph_folder_find(&it->folder, folder, err));
     const pph_clip_options options = {.team = team, .precision = precision};
-    PPH_TRY(pph_clip_open(&it->clip, folder, &options, err));
+    PPH_TRY(pph_clip_open(&it->clip, it->folder, &options, err));
     it->info = pph_clip_describe(it->clip);
     if (!(it->info->towers & PPH_CLIP_VISION))
         (void)PPH_FAIL(&it->recipe_error, PPH_UNSUPPORTED,
-                       "%s: the model has no picture tower; it embeds text alone", folder);
+                       "%s: the model has no picture tower; it embeds text alone", it->folder);
     else if (read_recipe(it, &it->recipe_error) == PPH_OUT_OF_MEMORY)
         return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "%s", it->recipe_error.message);
     *out = PPH_TAKE(it);

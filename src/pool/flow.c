@@ -224,6 +224,17 @@ static void let_engine(pph_served *served, pph_item *item, bool is_ready)
         pph_served_end(item);
 }
 
+static void run_end(pph_prepare_job *job)
+{
+    pph_served_end((pph_item *)job);
+}
+
+void pph_served_end_aside(pph_item *item)
+{
+    item->job.run = run_end;
+    pph_prepare_post(&item->request->served->pool->prepare, &item->job);
+}
+
 static void run_prepare(pph_prepare_job *job)
 {
     pph_item *item = (pph_item *)job;
@@ -238,6 +249,8 @@ static void run_prepare(pph_prepare_job *job)
         return;
     pph_status status = item->kind == PPH_INPUT_TEXT ? prepare_text(served, item, &item->error)
                                                      : prepare_picture(served, item, &item->error);
+    if (status == PPH_OK)
+        pph_request_item_prepared(item);
     let_engine(served, item, status == PPH_OK);
 }
 

@@ -63,14 +63,19 @@ bool pph_request_abandoned(const pph_request *request)
     return atomic_load(&request->cancelled) || pph_future_done(request->future);
 }
 
-/* Give the heap of an item back, but for its vector. */
-static void release_inputs(pph_item *item)
+void pph_request_item_prepared(pph_item *item)
 {
     pthread_mutex_lock(&item->request->mutex);
     pph_future *fetch = PPH_TAKE(item->fetch);
     pthread_mutex_unlock(&item->request->mutex);
     pph_future_free(&fetch);
     pph_free(PPH_TAKE(item->data));
+}
+
+/* Give the heap of an item back, but for its vector. */
+static void release_inputs(pph_item *item)
+{
+    pph_request_item_prepared(item);
     pph_free(PPH_TAKE(item->pixels));
     pph_free(PPH_TAKE(item->tokens));
 }

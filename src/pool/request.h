@@ -31,7 +31,7 @@ typedef struct pph_item {
     pph_input_kind kind;   /* a data: address counts as BASE64 */
     char *data;            /* a copy of the input, with a zero byte behind it */
     size_t size;           /* without that byte */
-    pph_future *fetch;     /* a download, until the item ends; guarded by the request's mutex */
+    pph_future *fetch;     /* a download, until it is prepared; guarded by the request's mutex */
     float *pixels;         /* f32 [3,Y,X] once prepared (a picture) */
     int32_t *tokens;       /* [token_count] once prepared (a text) */
     size_t token_count;
@@ -78,6 +78,9 @@ pph_item *pph_request_item_of(pph_job *place);
 
 /* Nobody waits for this request any more. */
 bool pph_request_abandoned(const pph_request *request);
+
+/* The item is what the model takes: what it was made from is given back. */
+void pph_request_item_prepared(pph_item *item);
 
 /* One item has ended: its vector (f32 [dimensions], on the heap) or its error is in place. Frees
  * what it was prepared into; answers the request, and frees it, when this was the last. */

@@ -100,6 +100,9 @@ void pph_served_dispatch(pph_served *served);
 
 /* End an item that was submitted and is in no queue; item->error or item->vector is in place. */
 void pph_served_end(pph_item *item);
+/* The same on a prepare thread, for the worker: the last item of a table of similarities computes it,
+ * which may take seconds. */
+void pph_served_end_aside(pph_item *item);
 
 /* End all that waits with *reason; of one handle alone, when it is given. */
 void pph_served_refuse(pph_served *served, const pph_multimodal *handle, const pph_error *reason);

@@ -229,7 +229,10 @@ static void run_batch(pph_served *served, batch *work, pph_error *error)
             item->error = *error;
         else
             keep_vector(item, out + i * dimensions, dimensions);
-        pph_served_end(item);
+        if (item->request->form == PPH_REQUEST_SIMILARITIES)
+            pph_served_end_aside(item);
+        else
+            pph_served_end(item);
     }
     if (changed)
         tell_breaker(served, error);

@@ -15,6 +15,7 @@
 #include "runtime/queue.h"
 #include "runtime/uv_memory.h"
 #include <assert.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -227,6 +228,22 @@ static void shed_inheritance(void)
         pthread_setschedparam(pthread_self(), policy, &priority);
 }
 
+/* libuv ends the process when it is to close one of the descriptors 0 to 2, which it gets where they
+ * came closed: they are taken while it opens its own. Returns how many are held. */
+static int hold_low_descriptors(int held[3])
+{
+    int count = 0;
+    while (count < 3) {
+        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (fd > STDERR_FILENO)
+            close(fd);
+        if (fd < 0 || fd > STDERR_FILENO)
+            break;
+        held[count++] = fd;
+    }
+    return count;
+}
+
 static pph_status make_loop(pph_error *err)
 {
     int failed = pph_uv_memory_install();
@@ -254,7 +271,11 @@ static void unmake_loop(void)
 pph_status pph_loop_start(pph_error *err)
 {
     shed_inheritance();
-    PPH_TRY(make_loop(err));
+    int held[3], count = hold_low_descriptors(held);
+    pph_status status = make_loop(err);
+    while (count)
+        close(held[--count]);
+    PPH_TRY(status);
     loop.stopping = false;
     loop.stoppers = NULL;
     pthread_mutex_lock(&loop.lock);
@@ -263,9 +284,9 @@ pph_status pph_loop_start(pph_error *err)
     loop.armed = false;
     atomic_store(&loop.open, true);
     pthread_mutex_unlock(&loop.lock);
-    pph_status status =
-        refused(3) ? PPH_FAIL(err, PPH_INTERNAL, "thread 'pph-loop' could not be started: refused")
-                   : pph_thread_start(&loop.thread, "pph-loop", run_loop, NULL, err);
+    status = refused(3)
+                 ? PPH_FAIL(err, PPH_INTERNAL, "thread 'pph-loop' could not be started: refused")
+                 : pph_thread_start(&loop.thread, "pph-loop", run_loop, NULL, err);
     if (status != PPH_OK) {
         take_all(true);
         unmake_loop();

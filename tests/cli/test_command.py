@@ -376,6 +376,166 @@ def test_a_folder_that_lacks_the_tokenizer_still_sees():
         assert line["kind"] == "image"
 
 
+def command_in(shell, *arguments, model=MODEL, **environment):
+    """Run a line of bash in which "$P" is the command."""
+    inherited = {k: v for k, v in os.environ.items()
+                 if k != "PARAPHYM_MODEL" and not k.lower().endswith("_proxy")}
+    return subprocess.run(["bash", "-c", shell, "bash", *map(str, arguments)], timeout=120,
+                          capture_output=True, stdin=subprocess.DEVNULL,
+                          env={**inherited, "P": str(COMMAND), "PARAPHYM_MODEL": str(model),
+                               **environment})
+
+
+def test_closed_descriptors():
+    done = command_in('"$P" embed --text x >&-')
+    assert done.returncode == 1 and b"output" in done.stderr, done
+    done = command_in('"$P" embed --text x 2>&-')
+    assert done.returncode == 0 and len(lines(done)) == 1, done
+    assert command_in('"$P" embed /no/such.png 2>&-').returncode == 1
+    assert command_in('"$P" embed --text x <&- >&- 2>&-').returncode == 1
+    done = command_in('"$P" embed - <&-')
+    assert done.returncode == 1 and b"standard input" in done.stderr, done
+
+
+def test_output_that_cannot_be_written():
+    for words in ("embed --text x", "similarity --text x --text y", "tokenize x", "inspect",
+                  "similarity --json --text x --text y --text z", "--version", "embed --help"):
+        done = command_in(f'"$P" {words} > /dev/full')
+        assert done.returncode == 1, (words, done)
+        assert done.stderr.count(b"\n") == 1 and b"No space" in done.stderr, (words, done)
+    # The first line that cannot be written is the last thing that is tried.
+    done = command_in('"$P" embed "$@" > /dev/full', *pictures() * 20)
+    assert done.returncode == 1 and done.stderr.count(b"\n") == 1, done
+    done = command_in('trap "" PIPE; "$P" embed "$@" | true; echo ${PIPESTATUS[0]}',
+                      *pictures() * 20)
+    assert done.stdout == b"1\n" and done.stderr.count(b"paraphym") == 1, done
+
+
+def test_standard_input_is_asked_last():
+    # Wrong usage and help do not wait for it.
+    for words, status in ("embed - --colour", 2), ("embed - --help", 0), ("tokenize - -x", 2):
+        done = command_in(f'mkfifo "$1/p" && exec 3<>"$1/p" && "$P" {words} <&3; '
+                          'status=$?; rm "$1/p"; exit $status', tempfile.gettempdir())
+        assert done.returncode == status, (words, done)
+    fails("embed", "-", "--text", "-", says="only once", status=2)
+    done = command_in('"$P" embed - < /')
+    assert done.returncode == 1 and b"folder" in done.stderr, done
+    done = command_in('"$P" embed - < /dev/zero')
+    assert done.returncode == 1 and b"67108864" in done.stderr, done
+
+
+def test_lines_stand_where_their_word_stood():
+    done = paraphym("embed", "--text", "first", "--text", "-", EXAMPLES / "red-circle.png",
+                    stdin=b"a\r\n\nb c\n")
+    assert done.returncode == 1 and b"input 3: the text is empty" in done.stderr, done.stderr
+    assert [line["input"] for line in lines(done)] == ["first", "a", "b c",
+                                                       str(EXAMPLES / "red-circle.png")]
+    none = paraphym("embed", "--text", "-", stdin=b"")
+    assert none.returncode == 0 and none.stdout == none.stderr == b""
+    pair, = lines(paraphym("similarity", "--json", "-", EXAMPLES / "two-stars.webp",
+                           stdin=b"two stars\n"))
+    assert pair["a"] == "two stars"
+
+
+def test_results_come_as_they_are_ready():
+    with Site() as site:
+        command = subprocess.Popen([str(COMMAND), "embed", "-m", str(MODEL), "--text", "ready",
+                                    site + "/stall"], stdout=subprocess.PIPE)
+        assert json.loads(command.stdout.readline())["input"] == "ready"
+        command.kill()
+        command.wait()
+        command.stdout.close()
+
+
+def test_names_that_are_strange():
+    content = (EXAMPLES / "red-circle.png").read_bytes()
+    with Folder() as folder:
+        for name in b"a\nb.png", b"\xff\xfe.png", b"\x1b[31m\xc2\x9b.png", b"-m", b"\"\\.png":
+            path = os.fsencode(folder.path) + b"/" + name
+            with open(path, "wb") as file:
+                file.write(content)
+            line, = lines(paraphym("embed", os.fsdecode(path)))
+            assert line["input"] == path.decode(errors="replace"), line["input"]
+            table = paraphym("similarity", os.fsdecode(path), os.fsdecode(path), "--text", "x")
+            assert table.returncode == 0 and b"\x1b" not in table.stdout, table
+            table.stdout.decode()
+            with open(path, "wb") as file:
+                file.write(b"not a picture")
+            done = fails("embed", os.fsdecode(path), says="picture")
+            assert b"\x1b" not in done.stderr and b"\xc2\x9b" not in done.stderr
+            assert done.stderr.count(b"\n") == 1
+        inside = command_in('cd "$1" && cp "$2" ./-m && "$P" embed -- -m', folder.path,
+                            EXAMPLES / "red-circle.png")
+        assert lines(inside)[0]["input"] == "-m"
+    for words in ("\x1b[31m",), ("embed", "--\x1b[31m"), ("embed", "\x1b[31m.png"):
+        done = paraphym(*words)
+        assert done.returncode in (1, 2) and b"\x1b" not in done.stderr, done
+
+
+def test_pipes_and_devices_are_files():
+    picture = EXAMPLES / "red-circle.png"
+    named, = lines(paraphym("embed", picture))
+    for shell in '"$P" embed <(cat "$1")', 'cat "$1" | "$P" embed /dev/stdin', '"$P" embed - < "$1"':
+        line, = lines(command_in(shell, picture))
+        assert line["embedding"] == named["embedding"], shell
+    fails("embed", "/dev/zero", says=["/dev/zero", "67108864"])
+    fails("embed", "/dev/null", says="/dev/null")
+
+
+def test_ten_thousand_inputs_in_bounded_memory():
+    picture = EXAMPLES / "red-circle.png"
+    with Folder() as folder:
+        for i in range(10000):
+            (folder.path / f"{i:04}.png").symlink_to(picture)
+        names = [f"{i:04}.png" for i in range(10000)]
+        with open(folder.path / "out", "wb") as out:
+            command = subprocess.Popen([str(COMMAND), "embed", "-m", str(MODEL), *names],
+                                       cwd=folder.path, stdout=out)
+            _, status, used = os.wait4(command.pid, 0)
+            command.returncode = os.waitstatus_to_exitcode(status)
+        assert command.returncode == 0
+        with open(folder.path / "out") as out:
+            assert [json.loads(line)["input"] for line in out] == names
+        # AddressSanitizer keeps what is freed; the pixels of all would be 500 MB.
+        if b"__asan_init" not in COMMAND.read_bytes():
+            assert used.ru_maxrss < 200_000, used.ru_maxrss
+
+
+def test_a_model_is_a_folder_or_anything_in_it():
+    wanted, = lines(paraphym("embed", "--text", "a red circle"))
+    with Folder() as folder:
+        (folder.path / "snapshots").mkdir()
+        (folder.path / "snapshots" / "0123abc").symlink_to(MODEL)
+        for model in MODEL / "model.safetensors", MODEL / "config.json", folder.path:
+            line, = lines(paraphym("embed", "-m", model, "--text", "a red circle"))
+            assert line["embedding"] == wanted["embedding"], model
+            assert json.loads(paraphym("inspect", "--json", model).stdout)["tokenizer"] is True
+        for model in MODEL / "model.safetensors", folder.path:
+            assert paraphym("tokenize", "-m", model, "a").returncode == 0, model
+    fails("embed", "-m", "", "--text", "x", says="-m", status=2)
+    fails("inspect", "-m", "/no/such", says="/no/such")
+    # What the model lacks is told once, not for every input.
+    done = fails("embed", "-m", EXAMPLES / "red-circle.png", *["--text", "x"] * 300, says="299 more")
+    assert done.stderr.count(b"\n") == 2
+
+
+def test_inspect_lists_tensors_as_json():
+    said = json.loads(paraphym("inspect", "--json", "--tensors", MODEL).stdout)
+    assert len(said["tensor_list"]) == said["tensors"] > 10
+    assert {"name", "type", "shape", "file"} == set(said["tensor_list"][0])
+
+
+def test_environments_do_not_matter():
+    wanted, = lines(paraphym("embed", EXAMPLES / "red-circle.png"))
+    for extra in ({"LC_ALL": "de_DE.UTF-8"}, {"LC_ALL": "C"}, {"OMP_NUM_THREADS": "7"},
+                  {"http_proxy": "http://127.0.0.1:1"}, {"LANG": "tr_TR.UTF-8"}):
+        done = command_in('cd / && "$P" embed "$1"', EXAMPLES / "red-circle.png", **extra)
+        line, = lines(done)
+        assert line["embedding"] == wanted["embedding"], extra
+    fails("embed", "--threads", "1000", "--text", "x", says="256", status=2)
+    assert paraphym("embed", "--threads", "64", "--text", "x").returncode == 0
+
+
 def test_precisions_agree():
     def vector(precision):
         line, = lines(paraphym("embed", "--precision", precision, EXAMPLES / "red-circle.png"))

@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "runtime/loop.h"
 #include <fcntl.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -74,12 +75,21 @@ static bool batch_is_right(const pph_embeddings *value)
     return value->count == BATCH;
 }
 
+static bool table_is_right(const pph_similarities *value)
+{
+    return value->rows == 2 && value->columns == 3 && value->cosines[0] > 0.9999f &&
+           value->cosines[5] > 0.9999f && isnan(value->cosines[1]) && isnan(value->cosines[4]) &&
+           value->column_errors[1].status == PPH_NETWORK;
+}
+
 static void settle(account *own, pph_future *future, unsigned kind)
 {
     switch (pph_block_on(future, NULL)) {
     case PPH_OK: {
-        const pph_embeddings *value = pph_future_value(future);
-        if (kind == 2 ? batch_is_right(value) : kind < 2 || kind == 4)
+        const void *value = pph_future_value(future);
+        if (kind == 2   ? batch_is_right(value)
+            : kind == 6 ? table_is_right(value)
+                        : kind < 2 || kind == 4)
             own->right++;
         else
             own->strange++;
@@ -108,15 +118,17 @@ static void *call(void *context)
     unsigned kinds[8];
     size_t held = 0;
     for (size_t i = 0; i < CALLS; i++) {
-        unsigned kind = (unsigned)rand_r(&own->seed) % 6;
+        unsigned kind = (unsigned)rand_r(&own->seed) % 7;
         pph_multimodal *m = own->multimodal;
         const pph_input pair[] = {pph_input_text("two stars"),
                                   pph_input_file(EXAMPLE "red-circle.png")};
+        const pph_input columns[] = {pair[0], pph_input_url("http://127.0.0.1:1/"), pair[1]};
         pph_future *future = kind == 0   ? pph_multimodal_embed_text(m, "a red circle")
                              : kind == 1 ? pph_multimodal_embed_image(m, EXAMPLE "purple-ring.gif")
                              : kind == 2 ? ask_batch(own)
                              : kind == 3 ? pph_multimodal_embed_image(m, "/no/such/picture.png")
                              : kind == 4 ? pph_multimodal_similarity(m, pair[0], pair[1])
+                             : kind == 6 ? pph_multimodal_batch_similarity(m, pair, 2, columns, 3)
                                          : pph_multimodal_embed_image_url(m, own->silent_url);
         own->asked++;
         if (pph_future_then(future, count_call, own->called_back, NULL) != PPH_OK)

@@ -104,10 +104,13 @@ static void test_fork_before_the_loop(void **state)
         service_close(&own);
 #ifndef UNDER_THREAD_SANITIZER /* which lets the child of threads have none of its own */
         test_service fresh;
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+            close(fd); /* as a daemon may have it; nothing of the loop's may come to stand there */
         service_open(&fresh);
         pph_future *right = pph_multimodal_embed_text(fresh.multimodal, "a red circle");
         told = told && pph_block_on(right, NULL) == PPH_OK;
         service_close(&fresh);
+        told = told && pph_runtime_shutdown(-1, NULL) == PPH_OK;
 #endif
         _exit(told ? 0 : 1);
     }
