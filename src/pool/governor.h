@@ -1,0 +1,138 @@
+/* The memory that models may take: counts bytes against a limit, and says which models go when
+ * another needs theirs.
+ *
+ * A model is entered before it is loaded, with what it is estimated to need (pph_governor_reserve);
+ * that is counted from this moment on, so that two loads at once cannot both have the same bytes.
+ * Once loaded it is entered with what it really takes (pph_governor_settle). When there is not
+ * enough, idle models are CLAIMED: the least recently used first, just enough of them, never one
+ * that is busy, loading or pinned. From then on their bytes are promised to the one who asked:
+ *
+ *     reserve --> [loading] -- settle --> [idle] <-- begin, end --> [busy]
+ *                     |                      |
+ *                     +------ release -------+--- claim --> [claimed] -- release -->
+ *
+ * The one who asked evicts those in its plan (their owners release them) BEFORE it takes memory; so
+ * the bytes in memory never pass the limit, whatever is asked for at the same time. A claim is not
+ * undone: pph_governor_begin on a claimed model says no, and it has to be loaded anew.
+ *
+ * Every function may be called from any thread, under any lock of the caller's: the governor has one
+ * of its own, never waits under it and never calls out. It allocates a few bytes a model. */
+#ifndef PPH_POOL_GOVERNOR_H
+#define PPH_POOL_GOVERNOR_H
+
+#include "base/clock.h"
+#include "base/error.h"
+#include <stdbool.h>
+
+/* The least limit that is derived from the memory there is. */
+#define PPH_GOVERNOR_LEAST ((uint64_t)512 << 20)
+
+/* The limit for a process that may use `total` bytes: 80 % of them less 2 GiB, and at least
+ * PPH_GOVERNOR_LEAST. */
+uint64_t pph_governor_limit(uint64_t total);
+
+typedef struct pph_governor pph_governor;
+typedef struct pph_governor_model pph_governor_model;
+
+/* limit   bytes that all models together may take; 0: pph_governor_limit(pph_memory_total(NULL))
+ * Errors  PPH_OUT_OF_MEMORY */
+PPH_CHECKED pph_status pph_governor_new(pph_governor **out, uint64_t limit, pph_error *err);
+/* Models still entered are forgotten; their handles must not be used any more. NULL is accepted;
+ * clears the pointer. */
+void pph_governor_free(pph_governor **governor);
+
+/* What a loaded model takes, in bytes. */
+typedef struct pph_governor_bytes {
+    uint64_t weights, activations, caches;
+} pph_governor_bytes;
+
+/* Models to evict, the least recently used first. */
+typedef struct pph_governor_victim {
+    void *owner;    /* as given to pph_governor_reserve */
+    uint64_t bytes; /* that come free */
+} pph_governor_victim;
+
+typedef struct pph_governor_plan {
+    pph_governor_victim *victims;
+    size_t count;
+    uint64_t bytes; /* of all of them */
+} pph_governor_plan;
+
+/* Frees the list and leaves an empty plan; the victims themselves are not touched. */
+void pph_governor_plan_deinit(pph_governor_plan *plan);
+
+/* Which models would have to go for `need` bytes more; changes nothing. With need 0: which, for what
+ * is counted to be within the limit.
+ * plan    overwritten, not freed first; empty on error, and when nothing has to go
+ * Errors  PPH_MEMORY_EXHAUSTED with the numbers, PPH_OUT_OF_MEMORY */
+PPH_CHECKED pph_status pph_governor_look_ahead(pph_governor *governor, uint64_t need,
+                                               pph_governor_plan *plan, pph_error *err);
+
+/* Enter a model that is going to be loaded, and claim what has to go for it, in one step.
+ * owner   handed back in plans; never read here
+ * bytes   estimated
+ * plan    as above: evict these first, then load
+ * out     release it with pph_governor_release, also when the load fails
+ * Errors  as above; nothing is claimed or entered then */
+PPH_CHECKED pph_status pph_governor_reserve(pph_governor *governor, void *owner, uint64_t bytes,
+                                            pph_governor_model **out, pph_governor_plan *plan,
+                                            pph_error *err);
+
+/* The same for a model that is entered and takes more: another worker's activations, a cache. It
+ * counts as loading until it is settled again; one growth of a model at a time.
+ * Errors  also PPH_CANCELLED: the model is claimed */
+PPH_CHECKED pph_status pph_governor_grow(pph_governor *governor, pph_governor_model *model,
+                                         uint64_t bytes, pph_governor_plan *plan, pph_error *err);
+
+/* The model is loaded and takes these bytes: they replace all that was estimated of it. It may be
+ * claimed from now on while it is not busy; `now` counts as its last use.
+ * False when more is counted than the limit allows: pph_governor_trim is due. */
+bool pph_governor_settle(pph_governor *governor, pph_governor_model *model,
+                         const pph_governor_bytes *real, pph_nanos now);
+
+/* A request is on its way to the model: not claimed until as many pph_governor_end as begins.
+ * False when it is claimed, and nothing is counted: treat it as not loaded. */
+PPH_CHECKED bool pph_governor_begin(pph_governor *governor, pph_governor_model *model);
+void pph_governor_end(pph_governor *governor, pph_governor_model *model, pph_nanos now);
+
+/* A pinned model is never claimed. False, and nothing is changed, when it is claimed already. */
+bool pph_governor_pin(pph_governor *governor, pph_governor_model *model, bool pinned);
+
+/* The owner itself wants to evict the model: claim it. False when it is busy, loading, pinned or
+ * claimed by another. */
+PPH_CHECKED bool pph_governor_claim(pph_governor *governor, pph_governor_model *model);
+
+/* Claim what is needed to be within the limit again; all that can go where that is not enough.
+ * Errors  PPH_OUT_OF_MEMORY; nothing is claimed then */
+PPH_CHECKED pph_status pph_governor_trim(pph_governor *governor, pph_governor_plan *plan,
+                                         pph_error *err);
+
+/* Claim the models that were last used `idle` or longer before `now`.
+ * next    when there will be one more, if nothing changes; PPH_FOREVER: never
+ * Errors  PPH_OUT_OF_MEMORY; nothing is claimed then */
+PPH_CHECKED pph_status pph_governor_expire(pph_governor *governor, pph_nanos now, pph_nanos idle,
+                                           pph_governor_plan *plan, pph_nanos *next,
+                                           pph_error *err);
+
+/* The model is gone from memory: its bytes are free. NULL is accepted; clears the pointer. Call after
+ * the memory was given back, not before. */
+void pph_governor_release(pph_governor *governor, pph_governor_model **model);
+
+/* Numbers for health and metrics, all of one moment.
+ * used       counted: everything entered and not claimed
+ * claimed    promised to others and not yet released: used + claimed is at most in memory
+ * evictable  what could be claimed now, a part of used
+ * reserved   estimated and not yet settled, a part of used
+ * peak       the most that used + claimed has been */
+typedef struct pph_governor_view {
+    uint64_t limit, used, claimed, evictable, reserved, peak;
+    pph_governor_bytes bytes; /* of what is settled, claimed ones included */
+    size_t models, busy;      /* entered, claimed ones included; of these busy */
+} pph_governor_view;
+
+void pph_governor_look(pph_governor *governor, pph_governor_view *out);
+
+/* The invariants, for tests and for debugging: false with a sentence when one is broken. */
+bool pph_governor_check(pph_governor *governor, pph_error *err);
+
+#endif
