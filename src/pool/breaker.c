@@ -4,7 +4,11 @@
 
 #include <inttypes.h>
 
-enum { NEUTRAL = PPH_BREAKER_NEUTRAL, SUCCESS = PPH_BREAKER_SUCCESS, FAILURE = PPH_BREAKER_FAILURE };
+enum {
+    NEUTRAL = PPH_BREAKER_NEUTRAL,
+    SUCCESS = PPH_BREAKER_SUCCESS,
+    FAILURE = PPH_BREAKER_FAILURE
+};
 
 /* What each status says of the model, by where it was met. Met in the request itself no status says
  * anything: that column is not written down. A load that succeeds is neutral: what proves a model is
@@ -29,9 +33,10 @@ static const struct verdict {
     [PPH_CORRUPT] = {FAILURE, NEUTRAL,
                      "in a load the model's files; in a step the caller's picture or text (a model "
                      "whose own numbers are damaged says MODEL_ERROR)"},
-    [PPH_OUT_OF_MEMORY] = {FAILURE, FAILURE,
-                           "the model asks for more than there is, and would again at once: resting "
-                           "gives the machine time"},
+    [PPH_OUT_OF_MEMORY] =
+        {FAILURE, FAILURE,
+         "the model asks for more than there is, and would again at once: resting "
+         "gives the machine time"},
     [PPH_RUNTIME_UNAVAILABLE] = {NEUTRAL, NEUTRAL, "the process's state, not the model's"},
     [PPH_WOULD_DEADLOCK] = {NEUTRAL, NEUTRAL, "the caller waited on the wrong thread"},
     [PPH_TIMEOUT] = {NEUTRAL, NEUTRAL,
@@ -39,10 +44,12 @@ static const struct verdict {
                      "progress says MODEL_ERROR)"},
     [PPH_CANCELLED] = {NEUTRAL, NEUTRAL, "the caller's wish"},
     [PPH_SHUTTING_DOWN] = {NEUTRAL, NEUTRAL, "the owner's wish"},
-    [PPH_NO_WORKERS] = {NEUTRAL, NEUTRAL, "what took the workers away was counted when it happened"},
+    [PPH_NO_WORKERS] = {NEUTRAL, NEUTRAL,
+                        "what took the workers away was counted when it happened"},
     [PPH_SPAWN_FAILED] = {FAILURE, FAILURE, "the model cannot be started"},
     [PPH_SPAWN_TIMEOUT] = {FAILURE, FAILURE, "the model cannot be started in its time"},
-    [PPH_MEMORY_EXHAUSTED] = {NEUTRAL, NEUTRAL, "the other models' memory, not a fault of this one"},
+    [PPH_MEMORY_EXHAUSTED] = {NEUTRAL, NEUTRAL,
+                              "the other models' memory, not a fault of this one"},
     [PPH_CIRCUIT_OPEN] = {NEUTRAL, NEUTRAL, "the breaker's own answer"},
     [PPH_QUEUE_FULL] = {NEUTRAL, NEUTRAL, "load, not a fault"},
     [PPH_MODEL_ERROR] = {FAILURE, FAILURE, "the model says so itself"},
@@ -91,7 +98,8 @@ pph_status pph_breaker_init(pph_breaker *breaker, const pph_breaker_options *opt
     if (!chosen.failures || !chosen.successes || chosen.rest <= 0 || chosen.trial <= 0 ||
         chosen.trial == PPH_FOREVER)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
-                        "a circuit breaker of %u failures, %u successes, %" PRId64 " ns of rest and "
+                        "a circuit breaker of %u failures, %u successes, %" PRId64
+                        " ns of rest and "
                         "%" PRId64 " ns for a trial: each must be above 0, and a trial end",
                         chosen.failures, chosen.successes, chosen.rest, chosen.trial);
     *breaker = (pph_breaker){.options = chosen, .era = 1, .trial_at = -1};

@@ -25,7 +25,7 @@ typedef struct pph_breaker_options {
     unsigned failures;  /* in a row that open it; at least 1; 5 */
     unsigned successes; /* in a row, half open, that close it; at least 1; 3 */
     pph_nanos rest;     /* how long it stays open; above 0; 60 s */
-    pph_nanos trial;    /* after which a trial without an outcome is given up; above 0, not for ever;
+    pph_nanos trial; /* after which a trial without an outcome is given up; above 0, not for ever;
                            60 s. Give more than a load and a step of the model take */
 } pph_breaker_options;
 

@@ -34,7 +34,8 @@ uint64_t pph_governor_limit(uint64_t total);
 typedef struct pph_governor pph_governor;
 typedef struct pph_governor_model pph_governor_model;
 
-/* limit   bytes that all models together may take; 0: pph_governor_limit(pph_memory_total(NULL))
+/* limit   bytes that all models together may take, at most 2^50; 0: what
+ *         pph_governor_limit(pph_memory_total(NULL)) gives
  * Errors  PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_governor_new(pph_governor **out, uint64_t limit, pph_error *err);
 /* Models still entered are forgotten; their handles must not be used any more. NULL is accepted;
@@ -52,21 +53,21 @@ typedef struct pph_governor_victim {
     uint64_t bytes; /* that come free */
 } pph_governor_victim;
 
-typedef struct pph_governor_plan {
+typedef struct pph_governor_victims {
     pph_governor_victim *victims;
     size_t count;
     uint64_t bytes; /* of all of them */
-} pph_governor_plan;
+} pph_governor_victims;
 
 /* Frees the list and leaves an empty plan; the victims themselves are not touched. */
-void pph_governor_plan_deinit(pph_governor_plan *plan);
+void pph_governor_victims_deinit(pph_governor_victims *plan);
 
 /* Which models would have to go for `need` bytes more; changes nothing. With need 0: which, for what
  * is counted to be within the limit.
  * plan    overwritten, not freed first; empty on error, and when nothing has to go
  * Errors  PPH_MEMORY_EXHAUSTED with the numbers, PPH_OUT_OF_MEMORY */
-PPH_CHECKED pph_status pph_governor_look_ahead(pph_governor *governor, uint64_t need,
-                                               pph_governor_plan *plan, pph_error *err);
+PPH_CHECKED pph_status pph_governor_plan(pph_governor *governor, uint64_t need,
+                                         pph_governor_victims *plan, pph_error *err);
 
 /* Enter a model that is going to be loaded, and claim what has to go for it, in one step.
  * owner   handed back in plans; never read here
@@ -75,14 +76,15 @@ PPH_CHECKED pph_status pph_governor_look_ahead(pph_governor *governor, uint64_t 
  * out     release it with pph_governor_release, also when the load fails
  * Errors  as above; nothing is claimed or entered then */
 PPH_CHECKED pph_status pph_governor_reserve(pph_governor *governor, void *owner, uint64_t bytes,
-                                            pph_governor_model **out, pph_governor_plan *plan,
+                                            pph_governor_model **out, pph_governor_victims *plan,
                                             pph_error *err);
 
 /* The same for a model that is entered and takes more: another worker's activations, a cache. It
  * counts as loading until it is settled again; one growth of a model at a time.
- * Errors  also PPH_CANCELLED: the model is claimed */
+ * Errors  also PPH_CANCELLED: the model is claimed; PPH_INTERNAL: it is loading or growing already */
 PPH_CHECKED pph_status pph_governor_grow(pph_governor *governor, pph_governor_model *model,
-                                         uint64_t bytes, pph_governor_plan *plan, pph_error *err);
+                                         uint64_t bytes, pph_governor_victims *plan,
+                                         pph_error *err);
 
 /* The model is loaded and takes these bytes: they replace all that was estimated of it. It may be
  * claimed from now on while it is not busy; `now` counts as its last use.
@@ -104,14 +106,14 @@ PPH_CHECKED bool pph_governor_claim(pph_governor *governor, pph_governor_model *
 
 /* Claim what is needed to be within the limit again; all that can go where that is not enough.
  * Errors  PPH_OUT_OF_MEMORY; nothing is claimed then */
-PPH_CHECKED pph_status pph_governor_trim(pph_governor *governor, pph_governor_plan *plan,
+PPH_CHECKED pph_status pph_governor_trim(pph_governor *governor, pph_governor_victims *plan,
                                          pph_error *err);
 
 /* Claim the models that were last used `idle` or longer before `now`.
  * next    when there will be one more, if nothing changes; PPH_FOREVER: never
  * Errors  PPH_OUT_OF_MEMORY; nothing is claimed then */
 PPH_CHECKED pph_status pph_governor_expire(pph_governor *governor, pph_nanos now, pph_nanos idle,
-                                           pph_governor_plan *plan, pph_nanos *next,
+                                           pph_governor_victims *plan, pph_nanos *next,
                                            pph_error *err);
 
 /* The model is gone from memory: its bytes are free. NULL is accepted; clears the pointer. Call after

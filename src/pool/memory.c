@@ -64,7 +64,7 @@ static uint64_t least_upward(const char *root, const char *path, const char *nam
 static bool lists(const char *list, const char *word)
 {
     size_t size = strlen(word);
-    for (const char *at = list; *at; at += *at == ',')  {
+    for (const char *at = list; *at; at += *at == ',') {
         size_t length = strcspn(at, ",");
         if (length == size && !memcmp(at, word, size))
             return true;
@@ -85,8 +85,6 @@ static uint64_t line_limit(char *line, const char *cgroups)
     *path++ = 0;
     if (!path[1])
         path++; /* "/": the root, whose name is empty */
-    char root[PATH_MAX];
-    int wrote;
     if (!*list) {
         uint64_t most = least_upward(cgroups, path, "memory.max");
         uint64_t high = least_upward(cgroups, path, "memory.high");
@@ -94,7 +92,8 @@ static uint64_t line_limit(char *line, const char *cgroups)
     }
     if (!lists(list, "memory"))
         return UINT64_MAX;
-    wrote = snprintf(root, sizeof root, "%s/memory", cgroups);
+    char root[PATH_MAX];
+    int wrote = snprintf(root, sizeof root, "%s/memory", cgroups);
     if (wrote < 0 || (size_t)wrote >= sizeof root)
         return UINT64_MAX;
     return least_upward(root, path, "memory.limit_in_bytes");

@@ -21,14 +21,14 @@
 #include <stdbool.h>
 
 /* One row a state: name, and what is true of a worker that is in it. */
-#define PPH_WORKER_STATE_MAP(ROW)                                                        \
-    ROW(SPAWNING, "its thread was asked for and does not run yet")                       \
-    ROW(LOADING, "its thread runs and loads the model")                                  \
-    ROW(READY, "the model is in memory and work is expected or may be waiting")          \
-    ROW(PROCESSING, "a step of the model runs")                                          \
-    ROW(IDLE, "the model is in memory and nothing waits for it: it may be evicted")      \
-    ROW(EVICTING, "takes no more work and gives its memory back")                        \
-    ROW(DEAD, "ended in good order: no thread, no memory")                               \
+#define PPH_WORKER_STATE_MAP(ROW)                                                   \
+    ROW(SPAWNING, "its thread was asked for and does not run yet")                  \
+    ROW(LOADING, "its thread runs and loads the model")                             \
+    ROW(READY, "the model is in memory and work is expected or may be waiting")     \
+    ROW(PROCESSING, "a step of the model runs")                                     \
+    ROW(IDLE, "the model is in memory and nothing waits for it: it may be evicted") \
+    ROW(EVICTING, "takes no more work and gives its memory back")                   \
+    ROW(DEAD, "ended in good order: no thread, no memory")                          \
     ROW(FAILED, "ended by a fault: waits to be replaced or given up, and takes no work")
 
 typedef enum pph_worker_state {

@@ -1,0 +1,465 @@
+/* The memory of models against a limit. Owns an entry a model, and nothing of the models themselves.
+ * Refuses a reservation that does not fit even with every idle model gone. Any thread: one lock,
+ * under which nothing is waited for and nobody is called.
+ *
+ * Invariants (pph_governor_check):
+ * - a claimed model is not busy, loading or pinned, and never becomes so again;
+ * - only a loading model has reserved bytes;
+ * - no reservation makes `used`, the bytes of what is not claimed, pass the limit; only settling can,
+ *   where a model takes more than was estimated of it. */
+#include "pool/governor.h"
+
+#include "base/mem.h"
+#include "pool/memory.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A bound on each number taken in, so that no sum of them can overflow: a pebibyte. */
+#define MOST ((uint64_t)1 << 50)
+
+struct pph_governor_model {
+    pph_governor_model *before, *after;
+    void *owner;
+    uint64_t number; /* in order of entering: decides between equal last uses */
+    uint64_t reserved;
+    pph_governor_bytes real;
+    pph_nanos last_used;
+    size_t busy;
+    bool loading, pinned, claimed;
+};
+
+struct pph_governor {
+    pthread_mutex_t mutex;
+    pph_governor_model *first;
+    size_t count;
+    uint64_t limit, peak, numbers;
+};
+
+uint64_t pph_governor_limit(uint64_t total)
+{
+    const uint64_t kept = (uint64_t)2 << 30;
+    uint64_t most = total / 5 * 4;
+    return PPH_MAX(most > kept ? most - kept : 0, PPH_GOVERNOR_LEAST);
+}
+
+pph_status pph_governor_new(pph_governor **out, uint64_t limit, pph_error *err)
+{
+    if (!limit)
+        limit = pph_governor_limit(pph_memory_total(NULL));
+    PPH_AUTO(pph_free_at) pph_governor *governor = pph_alloc(sizeof *governor);
+    if (!governor || pthread_mutex_init(&governor->mutex, NULL))
+        return PPH_FAIL_MEMORY(err, sizeof *governor);
+    governor->limit = PPH_MIN(limit, MOST);
+    *out = PPH_TAKE(governor);
+    return PPH_OK;
+}
+
+void pph_governor_free(pph_governor **governor)
+{
+    if (!*governor)
+        return;
+    for (pph_governor_model *model = (*governor)->first, *after; model; model = after) {
+        after = model->after;
+        pph_free(model);
+    }
+    pthread_mutex_destroy(&(*governor)->mutex);
+    pph_free(*governor);
+    *governor = NULL;
+}
+
+void pph_governor_victims_deinit(pph_governor_victims *plan)
+{
+    pph_free(plan->victims);
+    *plan = (pph_governor_victims){0};
+}
+
+/* Bytes that count for a model. */
+static uint64_t weigh(const pph_governor_model *model)
+{
+    return model->reserved + model->real.weights + model->real.activations + model->real.caches;
+}
+
+static bool evictable(const pph_governor_model *model)
+{
+    return !model->busy && !model->loading && !model->pinned && !model->claimed;
+}
+
+/* All that is entered: the bytes not claimed, and those claimed into *claimed. Under the lock. */
+static uint64_t count_used(const pph_governor *governor, uint64_t *claimed)
+{
+    uint64_t used = 0;
+    *claimed = 0;
+    for (const pph_governor_model *model = governor->first; model; model = model->after)
+        *(model->claimed ? claimed : &used) += weigh(model);
+    return used;
+}
+
+/* Under the lock, after bytes were added. True while what is not claimed is within the limit. */
+static bool note_peak(pph_governor *governor)
+{
+    uint64_t claimed, used = count_used(governor, &claimed);
+    governor->peak = PPH_MAX(governor->peak, used + claimed);
+    return used <= governor->limit;
+}
+
+static int by_last_use(const void *a, const void *b)
+{
+    const pph_governor_model *left = *(pph_governor_model *const *)a;
+    const pph_governor_model *right = *(pph_governor_model *const *)b;
+    if (left->last_used != right->last_used)
+        return left->last_used < right->last_used ? -1 : 1;
+    return left->number < right->number ? -1 : 1;
+}
+
+/* The models that could go, the least recently used first. Under the lock.
+ * self  left out; may be NULL */
+static pph_status list_evictable(const pph_governor *governor, const pph_governor_model *self,
+                                 pph_governor_model ***out, size_t *count, pph_error *err)
+{
+    pph_governor_model **list = pph_alloc_array(governor->count, sizeof *list);
+    if (!list)
+        return PPH_FAIL_MEMORY(err, governor->count * sizeof *list);
+    *count = 0;
+    for (pph_governor_model *model = governor->first; model; model = model->after)
+        if (model != self && evictable(model))
+            list[(*count)++] = model;
+    qsort(list, *count, sizeof *list, by_last_use);
+    *out = list;
+    return PPH_OK;
+}
+
+/* "1.25 GiB" */
+static const char *say_bytes(uint64_t bytes, char *out, size_t size)
+{
+    if (bytes >= (uint64_t)1 << 30)
+        snprintf(out, size, "%.2f GiB", (double)bytes / (1 << 30));
+    else if (bytes >= 1 << 20)
+        snprintf(out, size, "%.1f MiB", (double)bytes / (1 << 20));
+    else
+        snprintf(out, size, "%u bytes", (unsigned)bytes);
+    return out;
+}
+
+static pph_status exhausted(uint64_t need, uint64_t used, uint64_t limit, uint64_t freeable,
+                            pph_error *err)
+{
+    char a[32], b[32], c[32], d[32];
+    say_bytes(need, a, sizeof a);
+    say_bytes(limit, b, sizeof b);
+    if (need > limit)
+        return PPH_FAIL(err, PPH_MEMORY_EXHAUSTED,
+                        "%s are needed, and all models together may take %s; take a smaller model "
+                        "or allow more memory",
+                        a, b);
+    return PPH_FAIL(err, PPH_MEMORY_EXHAUSTED,
+                    "%s are needed, but %s of the %s that models may take are in use and idle ones "
+                    "could give back %s; try again when others are done, unload or unpin a model, "
+                    "take a smaller one or allow more memory",
+                    a, say_bytes(used, c, sizeof c), b, say_bytes(freeable, d, sizeof d));
+}
+
+/* Whom to evict. `used` does not fit; list is the evictable ones, oldest first, and is cut down to
+ * the chosen. First as many of the oldest as it takes; then, from the youngest of these to the
+ * oldest, whoever is not needed after all (a small old one, where a big younger one suffices) stays.
+ * Returns the bytes that the chosen free; where all of them do not suffice, all are chosen. */
+static uint64_t choose(uint64_t used, uint64_t room, pph_governor_model **list, size_t *count)
+{
+    uint64_t freed = 0;
+    size_t chosen = 0;
+    while (chosen < *count && used - freed > room)
+        freed += weigh(list[chosen++]);
+    *count = chosen;
+    if (used - freed > room)
+        return freed;
+    size_t kept = chosen;
+    for (size_t i = chosen; i-- > 0;) {
+        uint64_t without = freed - weigh(list[i]);
+        if (used - without <= room)
+            freed = without;
+        else
+            list[--kept] = list[i];
+    }
+    *count = chosen - kept;
+    for (size_t i = 0; i < *count; i++)
+        list[i] = list[kept + i];
+    return freed;
+}
+
+static pph_status write_plan(pph_governor_victims *plan, pph_governor_model **list, size_t count,
+                             pph_error *err)
+{
+    if (!count)
+        return PPH_OK;
+    plan->victims = pph_alloc_array(count, sizeof *plan->victims);
+    if (!plan->victims)
+        return PPH_FAIL_MEMORY(err, count * sizeof *plan->victims);
+    plan->count = count;
+    for (size_t i = 0; i < count; i++) {
+        plan->victims[i] = (pph_governor_victim){list[i]->owner, weigh(list[i])};
+        plan->bytes += plan->victims[i].bytes;
+    }
+    return PPH_OK;
+}
+
+static void claim(pph_governor_model **list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        list[i]->claimed = true;
+}
+
+/* What is asked of plan_locked. */
+typedef struct demand {
+    uint64_t need;
+    const pph_governor_model *self; /* whoever asks is no victim of its own */
+    bool claims;                    /* the victims, and does not only name them */
+    bool partly;                    /* as much as there is, where that is not enough */
+} demand;
+
+static pph_status plan_locked(pph_governor *governor, const demand *asked,
+                              pph_governor_victims *plan, pph_error *err)
+{
+    uint64_t claimed, used = count_used(governor, &claimed);
+    if (asked->need > governor->limit)
+        return exhausted(asked->need, used, governor->limit, 0, err);
+    uint64_t room = governor->limit - asked->need;
+    if (used <= room)
+        return PPH_OK;
+    PPH_AUTO(pph_free_at) pph_governor_model **list = NULL;
+    size_t count;
+    PPH_TRY(list_evictable(governor, asked->self, &list, &count, err));
+    uint64_t freed = choose(used, room, list, &count);
+    if (used - freed > room && !asked->partly)
+        return exhausted(asked->need, used, governor->limit, freed, err);
+    PPH_TRY(write_plan(plan, list, count, err));
+    if (asked->claims)
+        claim(list, count);
+    return PPH_OK;
+}
+
+pph_status pph_governor_plan(pph_governor *governor, uint64_t need, pph_governor_victims *plan,
+                             pph_error *err)
+{
+    *plan = (pph_governor_victims){0};
+    pthread_mutex_lock(&governor->mutex);
+    pph_status status = plan_locked(governor, &(demand){.need = need}, plan, err);
+    pthread_mutex_unlock(&governor->mutex);
+    return status;
+}
+
+pph_status pph_governor_reserve(pph_governor *governor, void *owner, uint64_t bytes,
+                                pph_governor_model **out, pph_governor_victims *plan,
+                                pph_error *err)
+{
+    *plan = (pph_governor_victims){0};
+    PPH_AUTO(pph_free_at) pph_governor_model *model = pph_alloc(sizeof *model);
+    if (!model)
+        return PPH_FAIL_MEMORY(err, sizeof *model);
+    *model = (pph_governor_model){.owner = owner, .reserved = bytes, .loading = true};
+    pthread_mutex_lock(&governor->mutex);
+    pph_status status = plan_locked(governor, &(demand){.need = bytes, .claims = true}, plan, err);
+    if (status == PPH_OK) {
+        model->number = ++governor->numbers;
+        model->after = governor->first;
+        if (model->after)
+            model->after->before = model;
+        governor->first = model;
+        governor->count++;
+        note_peak(governor);
+        *out = PPH_TAKE(model);
+    }
+    pthread_mutex_unlock(&governor->mutex);
+    return status;
+}
+
+static pph_status grow_locked(pph_governor *governor, pph_governor_model *model, uint64_t bytes,
+                              pph_governor_victims *plan, pph_error *err)
+{
+    if (model->claimed)
+        return PPH_FAIL(err, PPH_CANCELLED,
+                        "the model is being evicted and cannot take more memory; ask again, and it "
+                        "is loaded anew");
+    if (model->loading)
+        return PPH_FAIL(err, PPH_INTERNAL,
+                        "the model is taking memory already; this is an error inside Paraphym, "
+                        "please report it");
+    const demand asked = {.need = bytes, .self = model, .claims = true};
+    PPH_TRY(plan_locked(governor, &asked, plan, err));
+    model->reserved = bytes;
+    model->loading = true;
+    note_peak(governor);
+    return PPH_OK;
+}
+
+pph_status pph_governor_grow(pph_governor *governor, pph_governor_model *model, uint64_t bytes,
+                             pph_governor_victims *plan, pph_error *err)
+{
+    *plan = (pph_governor_victims){0};
+    pthread_mutex_lock(&governor->mutex);
+    pph_status status = grow_locked(governor, model, bytes, plan, err);
+    pthread_mutex_unlock(&governor->mutex);
+    return status;
+}
+
+bool pph_governor_settle(pph_governor *governor, pph_governor_model *model,
+                         const pph_governor_bytes *real, pph_nanos now)
+{
+    pthread_mutex_lock(&governor->mutex);
+    model->real = (pph_governor_bytes){.weights = PPH_MIN(real->weights, MOST),
+                                       .activations = PPH_MIN(real->activations, MOST),
+                                       .caches = PPH_MIN(real->caches, MOST)};
+    model->reserved = 0;
+    model->loading = false;
+    model->last_used = now;
+    bool within = note_peak(governor);
+    pthread_mutex_unlock(&governor->mutex);
+    return within;
+}
+
+bool pph_governor_begin(pph_governor *governor, pph_governor_model *model)
+{
+    pthread_mutex_lock(&governor->mutex);
+    bool kept = !model->claimed;
+    model->busy += kept;
+    pthread_mutex_unlock(&governor->mutex);
+    return kept;
+}
+
+void pph_governor_end(pph_governor *governor, pph_governor_model *model, pph_nanos now)
+{
+    pthread_mutex_lock(&governor->mutex);
+    model->busy -= model->busy > 0;
+    model->last_used = now;
+    pthread_mutex_unlock(&governor->mutex);
+}
+
+bool pph_governor_pin(pph_governor *governor, pph_governor_model *model, bool pinned)
+{
+    pthread_mutex_lock(&governor->mutex);
+    bool kept = !model->claimed;
+    if (kept)
+        model->pinned = pinned;
+    pthread_mutex_unlock(&governor->mutex);
+    return kept;
+}
+
+bool pph_governor_claim(pph_governor *governor, pph_governor_model *model)
+{
+    pthread_mutex_lock(&governor->mutex);
+    bool can = evictable(model);
+    if (can)
+        model->claimed = true;
+    pthread_mutex_unlock(&governor->mutex);
+    return can;
+}
+
+pph_status pph_governor_trim(pph_governor *governor, pph_governor_victims *plan, pph_error *err)
+{
+    *plan = (pph_governor_victims){0};
+    pthread_mutex_lock(&governor->mutex);
+    pph_status status = plan_locked(governor, &(demand){.claims = true, .partly = true}, plan, err);
+    pthread_mutex_unlock(&governor->mutex);
+    return status;
+}
+
+static pph_nanos expires(const pph_governor_model *model, pph_nanos idle)
+{
+    pph_nanos at;
+    return idle == PPH_FOREVER || __builtin_add_overflow(model->last_used, idle, &at) ? PPH_FOREVER
+                                                                                      : at;
+}
+
+static pph_status expire_locked(pph_governor *governor, pph_nanos now, pph_nanos idle,
+                                pph_governor_victims *plan, pph_nanos *next, pph_error *err)
+{
+    PPH_AUTO(pph_free_at) pph_governor_model **list = NULL;
+    size_t all, due = 0;
+    PPH_TRY(list_evictable(governor, NULL, &list, &all, err));
+    while (due < all && idle != PPH_FOREVER && expires(list[due], idle) <= now)
+        due++;
+    PPH_TRY(write_plan(plan, list, due, err));
+    claim(list, due);
+    *next = due < all ? expires(list[due], idle) : PPH_FOREVER;
+    return PPH_OK;
+}
+
+pph_status pph_governor_expire(pph_governor *governor, pph_nanos now, pph_nanos idle,
+                               pph_governor_victims *plan, pph_nanos *next, pph_error *err)
+{
+    *plan = (pph_governor_victims){0};
+    pthread_mutex_lock(&governor->mutex);
+    pph_status status = expire_locked(governor, now, idle, plan, next, err);
+    pthread_mutex_unlock(&governor->mutex);
+    return status;
+}
+
+void pph_governor_release(pph_governor *governor, pph_governor_model **model)
+{
+    pph_governor_model *gone = *model;
+    if (!gone)
+        return;
+    *model = NULL;
+    pthread_mutex_lock(&governor->mutex);
+    if (gone->before)
+        gone->before->after = gone->after;
+    else
+        governor->first = gone->after;
+    if (gone->after)
+        gone->after->before = gone->before;
+    governor->count--;
+    pthread_mutex_unlock(&governor->mutex);
+    pph_free(gone);
+}
+
+void pph_governor_look(pph_governor *governor, pph_governor_view *out)
+{
+    pthread_mutex_lock(&governor->mutex);
+    *out = (pph_governor_view){
+        .limit = governor->limit, .peak = governor->peak, .models = governor->count};
+    out->used = count_used(governor, &out->claimed);
+    for (const pph_governor_model *model = governor->first; model; model = model->after) {
+        out->evictable += evictable(model) ? weigh(model) : 0;
+        out->reserved += model->reserved;
+        out->bytes.weights += model->real.weights;
+        out->bytes.activations += model->real.activations;
+        out->bytes.caches += model->real.caches;
+        out->busy += model->busy > 0;
+    }
+    pthread_mutex_unlock(&governor->mutex);
+}
+
+static bool check_model(const pph_governor_model *model, pph_error *err)
+{
+    const char *broken = NULL;
+    if (model->claimed && (model->busy || model->loading || model->pinned))
+        broken = "is claimed and busy, loading or pinned";
+    else if (model->reserved && !model->loading)
+        broken = "has reserved bytes and is not loading";
+    else if (model->after && model->after->before != model)
+        broken = "is not linked back";
+    else if (model->after && model->after->number >= model->number)
+        broken = "was not entered after those behind it";
+    if (broken)
+        (void)PPH_FAIL(err, PPH_INTERNAL, "governor: model %llu %s",
+                       (unsigned long long)model->number, broken);
+    return !broken;
+}
+
+bool pph_governor_check(pph_governor *governor, pph_error *err)
+{
+    pthread_mutex_lock(&governor->mutex);
+    size_t count = 0;
+    bool whole = true;
+    for (const pph_governor_model *model = governor->first; model && whole; model = model->after) {
+        whole = check_model(model, err);
+        count++;
+    }
+    uint64_t claimed, used = count_used(governor, &claimed);
+    if (whole && (count != governor->count || used + claimed > governor->peak)) {
+        (void)PPH_FAIL(err, PPH_INTERNAL, "governor: %zu models listed, %zu counted; peak passed",
+                       count, governor->count);
+        whole = false;
+    }
+    pthread_mutex_unlock(&governor->mutex);
+    return whole;
+}
