@@ -4,15 +4,14 @@
 
 #include <inttypes.h>
 
-enum {
-    NEUTRAL = PPH_BREAKER_NEUTRAL,
-    SUCCESS = PPH_BREAKER_SUCCESS,
-    FAILURE = PPH_BREAKER_FAILURE
-};
+#define NEUTRAL PPH_BREAKER_NEUTRAL
+#define SUCCESS PPH_BREAKER_SUCCESS
+#define FAILURE PPH_BREAKER_FAILURE
 
 /* What each status says of the model, by where it was met. Met in the request itself no status says
- * anything: that column is not written down. A load that succeeds is neutral: what proves a model is
- * a step, and a model that loads well and fails each step must not have its count reset by loading. */
+ * anything: that column is not written down. A load that succeeds is neutral: what proves a model
+ * is a step, and a model that loads well and fails each step must not have its count reset by
+ * loading. */
 static const struct verdict {
     pph_breaker_verdict load, step;
     const char *reason;

@@ -1,13 +1,13 @@
-/* The memory of models against a limit. Owns an entry a model, and nothing of the models themselves.
- * Refuses a reservation that does not fit even with every idle model gone. Any thread: one lock,
- * under which nothing is waited for and nobody is called.
+/* The memory of models against a limit. Owns an entry a model, and nothing of the models
+ * themselves. Refuses a reservation that does not fit even with every idle model gone. Any thread:
+ * one lock, under which nothing is waited for and nobody is called.
  *
  * Invariants (pph_governor_check):
  * - a claimed model is not busy, loading or pinned, and never becomes so again;
  * - only a loading model has reserved bytes, or has started;
  * - no start makes the bytes in memory (count_present) pass the limit while a claim is outstanding;
- * - no reservation makes `used`, the bytes of what is not claimed, pass the limit; only settling can,
- *   where a model takes more than was estimated of it. */
+ * - no reservation makes `used`, the bytes of what is not claimed, pass the limit; only settling
+ *   can, where a model takes more than was estimated of it. */
 #include "pool/governor.h"
 
 #include "base/mem.h"
@@ -171,8 +171,9 @@ static pph_status exhausted(uint64_t need, uint64_t used, uint64_t limit, uint64
 
 /* Whom to evict. `used` does not fit; list is the evictable ones, oldest first, and is cut down to
  * the chosen. First as many of the oldest as it takes; then, from the youngest of these to the
- * oldest, whoever is not needed after all (a small old one, where a big younger one suffices) stays.
- * Returns the bytes that the chosen free; where all of them do not suffice, all are chosen. */
+ * oldest, whoever is not needed after all (a small old one, where a big younger one suffices)
+ * stays. Returns the bytes that the chosen free; where all of them do not suffice, all are
+ * chosen. */
 static uint64_t choose(uint64_t used, uint64_t room, pph_governor_model **list, size_t *count)
 {
     uint64_t freed = 0;
@@ -314,8 +315,8 @@ bool pph_governor_start(pph_governor *governor, pph_governor_model *model)
     pthread_mutex_lock(&governor->mutex);
     uint64_t claimed;
     count_used(governor, &claimed);
-    /* With no eviction under way there is nothing to wait for: what then passes the limit is a model
-     * that took more than its estimate, and that is for pph_governor_trim. */
+    /* With no eviction under way there is nothing to wait for: what then passes the limit is a
+     * model that took more than its estimate, and that is for pph_governor_trim. */
     if (!model->started && model->loading &&
         (!claimed || count_present(governor) + model->reserved <= governor->limit)) {
         model->started = true;

@@ -43,7 +43,8 @@ const char *pph_state_name(pph_worker_state state);
 /* The words of the table above; "no state" for a number that is none. Static storage. */
 const char *pph_state_text(pph_worker_state state);
 
-/* Whether the table has this move. No state moves to itself; numbers that are no states never do. */
+/* Whether the table has this move. No state moves to itself; numbers that are no states never
+ * do. */
 bool pph_state_may(pph_worker_state from, pph_worker_state to);
 
 /* Go from *state to `to`.

@@ -217,7 +217,8 @@ static void a_claim_is_promised_and_not_undone(void **state)
     bench_close(&bench);
 }
 
-/* What an owner evicts on its own is free to be promised, and not free to be taken before it is gone. */
+/* What an owner evicts on its own is free to be promised, and not free to be taken before it is
+ * gone. */
 static void room_that_comes_free_is_waited_for(void **state)
 {
     (void)state;
@@ -405,9 +406,9 @@ static uint64_t naive_used(const test_model *models)
     return used;
 }
 
-/* What the choice has to be, found by trying all 2^MODELS: sets that suffice and lose that by leaving
- * out any one; of these the one whose youngest member is the oldest; of these the one whose next
- * youngest is the oldest; and so on. -1: none suffices. */
+/* What the choice has to be, found by trying all 2^MODELS: sets that suffice and lose that by
+ * leaving out any one; of these the one whose youngest member is the oldest; of these the one whose
+ * next youngest is the oldest; and so on. -1: none suffices. */
 static int naive_choice(const test_model *models, uint64_t limit, uint64_t need)
 {
     int ranks[MODELS], best = -1;
@@ -439,7 +440,8 @@ static int naive_choice(const test_model *models, uint64_t limit, uint64_t need)
     return best;
 }
 
-/* The plan is the naive choice; mark its victims when they were claimed. Returns whether it fits. */
+/* The plan is the naive choice; mark its victims when they were claimed. Returns whether it
+ * fits. */
 static bool compare(test_bench *bench, test_model *models, uint64_t limit, uint64_t need,
                     pph_status status, pph_governor_victims *plan, bool claims)
 {
