@@ -4,56 +4,55 @@
 
 #include <inttypes.h>
 
+#define NEUTRAL PPH_BREAKER_NEUTRAL
+#define SUCCESS PPH_BREAKER_SUCCESS
+#define FAILURE PPH_BREAKER_FAILURE
+
 /* What each status says of the model, by where it was met. Met in the request itself no status says
- * anything: that column is not written down. A load that succeeds is neutral: what proves a model is
- * a step, and a model that loads well and fails each step must not have its count reset by loading. */
+ * anything: that column is not written down. A load that succeeds is neutral: what proves a model
+ * is a step, and a model that loads well and fails each step must not have its count reset by
+ * loading. */
 static const struct verdict {
     pph_breaker_verdict load, step;
     const char *reason;
 } verdicts[PPH_STATUS_COUNT] = {
-    [PPH_OK] = {PPH_BREAKER_NEUTRAL, PPH_BREAKER_SUCCESS,
-                "a step that succeeds is what proves a model"},
-    [PPH_INVALID_ARGUMENT] = {PPH_BREAKER_FAILURE, PPH_BREAKER_NEUTRAL,
+    [PPH_OK] = {NEUTRAL, SUCCESS, "a step that succeeds is what proves a model"},
+    [PPH_INVALID_ARGUMENT] = {FAILURE, NEUTRAL,
                               "in a load the model's own settings; in a step the caller's input"},
-    [PPH_NOT_FOUND] = {PPH_BREAKER_FAILURE, PPH_BREAKER_NEUTRAL,
+    [PPH_NOT_FOUND] = {FAILURE, NEUTRAL,
                        "in a load a file of the model; in a step what the caller named"},
-    [PPH_IO] = {PPH_BREAKER_FAILURE, PPH_BREAKER_NEUTRAL,
-                "in a load the model's files; a step reads the caller's alone"},
-    [PPH_NETWORK] = {PPH_BREAKER_NEUTRAL, PPH_BREAKER_NEUTRAL, "no model talks to the network"},
-    [PPH_FORBIDDEN_ADDRESS] = {PPH_BREAKER_NEUTRAL, PPH_BREAKER_NEUTRAL, "the caller's address"},
-    [PPH_TOO_LARGE] = {PPH_BREAKER_FAILURE, PPH_BREAKER_NEUTRAL,
+    [PPH_IO] = {FAILURE, NEUTRAL, "in a load the model's files; a step reads the caller's alone"},
+    [PPH_NETWORK] = {NEUTRAL, NEUTRAL, "no model talks to the network"},
+    [PPH_FORBIDDEN_ADDRESS] = {NEUTRAL, NEUTRAL, "the caller's address"},
+    [PPH_TOO_LARGE] = {FAILURE, NEUTRAL,
                        "in a load the model's files pass a limit; in a step the caller's input"},
-    [PPH_UNSUPPORTED] = {PPH_BREAKER_FAILURE, PPH_BREAKER_NEUTRAL,
+    [PPH_UNSUPPORTED] = {FAILURE, NEUTRAL,
                          "in a load the model is of a kind that cannot be run, and stays so; in a "
                          "step the caller asked for what this model cannot do"},
-    [PPH_CORRUPT] = {PPH_BREAKER_FAILURE, PPH_BREAKER_NEUTRAL,
+    [PPH_CORRUPT] = {FAILURE, NEUTRAL,
                      "in a load the model's files; in a step the caller's picture or text (a model "
                      "whose own numbers are damaged says MODEL_ERROR)"},
     [PPH_OUT_OF_MEMORY] =
-        {PPH_BREAKER_FAILURE, PPH_BREAKER_FAILURE,
+        {FAILURE, FAILURE,
          "the model asks for more than there is, and would again at once: resting "
          "gives the machine time"},
-    [PPH_RUNTIME_UNAVAILABLE] = {PPH_BREAKER_NEUTRAL, PPH_BREAKER_NEUTRAL,
-                                 "the process's state, not the model's"},
-    [PPH_WOULD_DEADLOCK] = {PPH_BREAKER_NEUTRAL, PPH_BREAKER_NEUTRAL,
-                            "the caller waited on the wrong thread"},
-    [PPH_TIMEOUT] = {PPH_BREAKER_NEUTRAL, PPH_BREAKER_NEUTRAL,
+    [PPH_RUNTIME_UNAVAILABLE] = {NEUTRAL, NEUTRAL, "the process's state, not the model's"},
+    [PPH_WOULD_DEADLOCK] = {NEUTRAL, NEUTRAL, "the caller waited on the wrong thread"},
+    [PPH_TIMEOUT] = {NEUTRAL, NEUTRAL,
                      "the caller's own deadline, most often spent in the queue (a worker without "
                      "progress says MODEL_ERROR)"},
-    [PPH_CANCELLED] = {PPH_BREAKER_NEUTRAL, PPH_BREAKER_NEUTRAL, "the caller's wish"},
-    [PPH_SHUTTING_DOWN] = {PPH_BREAKER_NEUTRAL, PPH_BREAKER_NEUTRAL, "the owner's wish"},
-    [PPH_NO_WORKERS] = {PPH_BREAKER_NEUTRAL, PPH_BREAKER_NEUTRAL,
+    [PPH_CANCELLED] = {NEUTRAL, NEUTRAL, "the caller's wish"},
+    [PPH_SHUTTING_DOWN] = {NEUTRAL, NEUTRAL, "the owner's wish"},
+    [PPH_NO_WORKERS] = {NEUTRAL, NEUTRAL,
                         "what took the workers away was counted when it happened"},
-    [PPH_SPAWN_FAILED] = {PPH_BREAKER_FAILURE, PPH_BREAKER_FAILURE, "the model cannot be started"},
-    [PPH_SPAWN_TIMEOUT] = {PPH_BREAKER_FAILURE, PPH_BREAKER_FAILURE,
-                           "the model cannot be started in its time"},
-    [PPH_MEMORY_EXHAUSTED] = {PPH_BREAKER_NEUTRAL, PPH_BREAKER_NEUTRAL,
+    [PPH_SPAWN_FAILED] = {FAILURE, FAILURE, "the model cannot be started"},
+    [PPH_SPAWN_TIMEOUT] = {FAILURE, FAILURE, "the model cannot be started in its time"},
+    [PPH_MEMORY_EXHAUSTED] = {NEUTRAL, NEUTRAL,
                               "the other models' memory, not a fault of this one"},
-    [PPH_CIRCUIT_OPEN] = {PPH_BREAKER_NEUTRAL, PPH_BREAKER_NEUTRAL, "the breaker's own answer"},
-    [PPH_QUEUE_FULL] = {PPH_BREAKER_NEUTRAL, PPH_BREAKER_NEUTRAL, "load, not a fault"},
-    [PPH_MODEL_ERROR] = {PPH_BREAKER_FAILURE, PPH_BREAKER_FAILURE, "the model says so itself"},
-    [PPH_INTERNAL] = {PPH_BREAKER_FAILURE, PPH_BREAKER_FAILURE,
-                      "a broken promise within the model's code"},
+    [PPH_CIRCUIT_OPEN] = {NEUTRAL, NEUTRAL, "the breaker's own answer"},
+    [PPH_QUEUE_FULL] = {NEUTRAL, NEUTRAL, "load, not a fault"},
+    [PPH_MODEL_ERROR] = {FAILURE, FAILURE, "the model says so itself"},
+    [PPH_INTERNAL] = {FAILURE, FAILURE, "a broken promise within the model's code"},
 };
 
 /* A status of no row is a broken promise. */

@@ -10,7 +10,8 @@
  *
  * Every admission gives a ticket, and its outcome comes back with it: an outcome of before the last
  * change of state says nothing of the model as it is now, and is dropped. A ticket needs no return:
- * a trial that never reports stops to be waited for after options.trial, and another is let through.
+ * a trial that never reports stops to be waited for after options.trial, and another is let
+ * through.
  *
  * Pure: no lock and no clock. The owner calls under its own lock, and gives `now`, which only goes
  * forward. Sentences do not name the model: see pph_error_prefix. */
@@ -46,8 +47,8 @@ typedef struct pph_breaker_ticket {
     uint64_t trial; /* 0: not a trial; else its number */
 } pph_breaker_ticket;
 
-/* The fields are read, under the owner's lock, for health and metrics; only the functions here write.
- * `failures` counts in a row while closed, `successes` while half open, each 0 otherwise.
+/* The fields are read, under the owner's lock, for health and metrics; only the functions here
+ * write. `failures` counts in a row while closed, `successes` while half open, each 0 otherwise.
  * trial_at is -1 when no trial is under way. `last` is the latest failure, kept after closing. */
 typedef struct pph_breaker {
     pph_breaker_options options;
@@ -73,7 +74,7 @@ PPH_CHECKED pph_status pph_breaker_admit(pph_breaker *breaker, pph_nanos now,
 
 /* Where in a request's way an outcome was met: the same status means different things. */
 typedef enum pph_breaker_stage {
-    PPH_BREAKER_REQUEST, /* outside the model: fetching, decoding, tokenising, the queue, admission */
+    PPH_BREAKER_REQUEST, /* outside the model: fetching, decoding, tokenising, the queue */
     PPH_BREAKER_LOAD,    /* starting a worker and loading the model */
     PPH_BREAKER_STEP,    /* running the model */
 } pph_breaker_stage;
@@ -89,9 +90,9 @@ pph_breaker_verdict pph_breaker_judge(pph_breaker_stage stage, pph_status status
 const char *pph_breaker_reason(pph_status status);
 
 /* Report the outcome of what `ticket` admitted. Once for a step of the model, not once for each
- * request of its batch (one failing step is one failure), with the pph_breaker_later of their tickets.
- * A neutral outcome frees a trial's place without counting; success before the step (a load that went
- * well) is no outcome yet and changes nothing.
+ * request of its batch (one failing step is one failure), with the pph_breaker_later of their
+ * tickets. A neutral outcome frees a trial's place without counting; success before the step (a
+ * load that went well) is no outcome yet and changes nothing.
  * result  NULL or its status PPH_OK: success
  * True when the state changed. */
 bool pph_breaker_report(pph_breaker *breaker, pph_breaker_ticket ticket, pph_breaker_stage stage,
@@ -100,11 +101,12 @@ bool pph_breaker_report(pph_breaker *breaker, pph_breaker_ticket ticket, pph_bre
 /* What `ticket` admitted was cancelled or never ran: a trial's place is free again. */
 void pph_breaker_abandon(pph_breaker *breaker, pph_breaker_ticket ticket);
 
-/* The one of two tickets that was given later; of trials that ran in one step, abandon the other. */
+/* The one of two tickets that was given later; of trials that ran in one step, abandon the
+ * other. */
 pph_breaker_ticket pph_breaker_later(pph_breaker_ticket a, pph_breaker_ticket b);
 
-/* When pph_breaker_admit can next say yes: `now` while it would, else the instant of the next trial.
- * For Retry-After and for health. */
+/* When pph_breaker_admit can next say yes: `now` while it would, else the instant of the next
+ * trial. For Retry-After and for health. */
 pph_nanos pph_breaker_retry_at(const pph_breaker *breaker, pph_nanos now);
 
 #endif

@@ -1,12 +1,13 @@
-/* The memory of models against a limit. Owns an entry a model, and nothing of the models themselves.
- * Refuses a reservation that does not fit even with every idle model gone. Any thread: one lock,
- * under which nothing is waited for and nobody is called.
+/* The memory of models against a limit. Owns an entry a model, and nothing of the models
+ * themselves. Refuses a reservation that does not fit even with every idle model gone. Any thread:
+ * one lock, under which nothing is waited for and nobody is called.
  *
  * Invariants (pph_governor_check):
  * - a claimed model is not busy, loading or pinned, and never becomes so again;
- * - only a loading model has reserved bytes;
- * - no reservation makes `used`, the bytes of what is not claimed, pass the limit; only settling can,
- *   where a model takes more than was estimated of it. */
+ * - only a loading model has reserved bytes, or has started;
+ * - no start makes the bytes in memory (count_present) pass the limit while a claim is outstanding;
+ * - no reservation makes `used`, the bytes of what is not claimed, pass the limit; only settling
+ *   can, where a model takes more than was estimated of it. */
 #include "pool/governor.h"
 
 #include "base/mem.h"
@@ -26,7 +27,7 @@ struct pph_governor_model {
     pph_governor_bytes real;
     pph_nanos last_used;
     size_t busy;
-    bool loading, pinned, claimed;
+    bool loading, started, pinned, claimed; /* started: may take what it has reserved */
 };
 
 struct pph_governor {
@@ -95,12 +96,21 @@ static uint64_t count_used(const pph_governor *governor, uint64_t *claimed)
     return used;
 }
 
-/* Under the lock, after bytes were added. True while what is not claimed is within the limit. */
-static bool note_peak(pph_governor *governor)
+/* What is in memory, or may be put there now: claimed models until they are released, and of a load
+ * that has not started nothing. Under the lock. */
+static uint64_t count_present(const pph_governor *governor)
 {
-    uint64_t claimed, used = count_used(governor, &claimed);
-    governor->peak = PPH_MAX(governor->peak, used + claimed);
-    return used <= governor->limit;
+    uint64_t present = 0;
+    for (const pph_governor_model *model = governor->first; model; model = model->after)
+        present += weigh(model) - (model->started ? 0 : model->reserved);
+    return present;
+}
+
+/* Under the lock, after bytes came to memory. */
+static void note_peak(pph_governor *governor)
+{
+    uint64_t present = count_present(governor);
+    governor->peak = PPH_MAX(governor->peak, present);
 }
 
 static int by_last_use(const void *a, const void *b)
@@ -161,8 +171,9 @@ static pph_status exhausted(uint64_t need, uint64_t used, uint64_t limit, uint64
 
 /* Whom to evict. `used` does not fit; list is the evictable ones, oldest first, and is cut down to
  * the chosen. First as many of the oldest as it takes; then, from the youngest of these to the
- * oldest, whoever is not needed after all (a small old one, where a big younger one suffices) stays.
- * Returns the bytes that the chosen free; where all of them do not suffice, all are chosen. */
+ * oldest, whoever is not needed after all (a small old one, where a big younger one suffices)
+ * stays. Returns the bytes that the chosen free; where all of them do not suffice, all are
+ * chosen. */
 static uint64_t choose(uint64_t used, uint64_t room, pph_governor_model **list, size_t *count)
 {
     uint64_t freed = 0;
@@ -265,7 +276,6 @@ pph_status pph_governor_reserve(pph_governor *governor, void *owner, uint64_t by
             model->after->before = model;
         governor->first = model;
         governor->count++;
-        note_peak(governor);
         *out = PPH_TAKE(model);
     }
     pthread_mutex_unlock(&governor->mutex);
@@ -287,7 +297,6 @@ static pph_status grow_locked(pph_governor *governor, pph_governor_model *model,
     PPH_TRY(plan_locked(governor, &asked, plan, err));
     model->reserved = bytes;
     model->loading = true;
-    note_peak(governor);
     return PPH_OK;
 }
 
@@ -301,6 +310,23 @@ pph_status pph_governor_grow(pph_governor *governor, pph_governor_model *model, 
     return status;
 }
 
+bool pph_governor_start(pph_governor *governor, pph_governor_model *model)
+{
+    pthread_mutex_lock(&governor->mutex);
+    uint64_t claimed;
+    count_used(governor, &claimed);
+    /* With no eviction under way there is nothing to wait for: what then passes the limit is a
+     * model that took more than its estimate, and that is for pph_governor_trim. */
+    if (!model->started && model->loading &&
+        (!claimed || count_present(governor) + model->reserved <= governor->limit)) {
+        model->started = true;
+        note_peak(governor);
+    }
+    bool may = model->started || !model->loading;
+    pthread_mutex_unlock(&governor->mutex);
+    return may;
+}
+
 bool pph_governor_settle(pph_governor *governor, pph_governor_model *model,
                          const pph_governor_bytes *real, pph_nanos now)
 {
@@ -310,8 +336,11 @@ bool pph_governor_settle(pph_governor *governor, pph_governor_model *model,
                                        .caches = PPH_MIN(real->caches, MOST)};
     model->reserved = 0;
     model->loading = false;
+    model->started = false;
     model->last_used = now;
-    bool within = note_peak(governor);
+    note_peak(governor);
+    uint64_t claimed;
+    bool within = count_used(governor, &claimed) <= governor->limit;
     pthread_mutex_unlock(&governor->mutex);
     return within;
 }
@@ -417,6 +446,7 @@ void pph_governor_look(pph_governor *governor, pph_governor_view *out)
     *out = (pph_governor_view){
         .limit = governor->limit, .peak = governor->peak, .models = governor->count};
     out->used = count_used(governor, &out->claimed);
+    out->present = count_present(governor);
     for (const pph_governor_model *model = governor->first; model; model = model->after) {
         out->evictable += evictable(model) ? weigh(model) : 0;
         out->reserved += model->reserved;
@@ -433,8 +463,8 @@ static bool check_model(const pph_governor_model *model, pph_error *err)
     const char *broken = NULL;
     if (model->claimed && (model->busy || model->loading || model->pinned))
         broken = "is claimed and busy, loading or pinned";
-    else if (model->reserved && !model->loading)
-        broken = "has reserved bytes and is not loading";
+    else if ((model->reserved || model->started) && !model->loading)
+        broken = "has reserved bytes, or has started, and is not loading";
     else if (model->after && model->after->before != model)
         broken = "is not linked back";
     else if (model->after && model->after->number >= model->number)
@@ -454,10 +484,14 @@ bool pph_governor_check(pph_governor *governor, pph_error *err)
         whole = check_model(model, err);
         count++;
     }
-    uint64_t claimed, used = count_used(governor, &claimed);
-    if (whole && (count != governor->count || used + claimed > governor->peak)) {
-        (void)PPH_FAIL(err, PPH_INTERNAL, "governor: %zu models listed, %zu counted; peak passed",
-                       count, governor->count);
+    uint64_t present = count_present(governor);
+    if (whole && (count != governor->count || present > governor->peak)) {
+        (void)PPH_FAIL(
+            err, PPH_INTERNAL,
+            "governor: %zu models listed and %zu counted, %llu bytes present and %llu at "
+            "the peak",
+            count, governor->count, (unsigned long long)present,
+            (unsigned long long)governor->peak);
         whole = false;
     }
     pthread_mutex_unlock(&governor->mutex);

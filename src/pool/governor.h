@@ -7,16 +7,17 @@
  * enough, idle models are CLAIMED: the least recently used first, just enough of them, never one
  * that is busy, loading or pinned. From then on their bytes are promised to the one who asked:
  *
- *     reserve --> [loading] -- settle --> [idle] <-- begin, end --> [busy]
- *                     |                      |
- *                     +------ release -------+--- claim --> [claimed] -- release -->
+ *     reserve, start --> [loading] -- settle --> [idle] <-- begin, end --> [busy]
+ *                            |                     |
+ *                            +------ release ------+--- claim --> [claimed] -- release -->
  *
- * The one who asked evicts those in its plan (their owners release them) BEFORE it takes memory; so
- * the bytes in memory never pass the limit, whatever is asked for at the same time. A claim is not
- * undone: pph_governor_begin on a claimed model says no, and it has to be loaded anew.
+ * The one who asked has those in its plan evicted (their owners release them), and takes memory
+ * once pph_governor_start says so, which it does when enough is out of memory in truth: so the
+ * bytes in memory never pass the limit, whatever is asked for and evicted at the same time. A claim
+ * is not undone: pph_governor_begin on a claimed model says no, and it has to be loaded anew.
  *
- * Every function may be called from any thread, under any lock of the caller's: the governor has one
- * of its own, never waits under it and never calls out. It allocates a few bytes a model. */
+ * Every function may be called from any thread, under any lock of the caller's: the governor has
+ * one of its own, never waits under it and never calls out. It allocates a few bytes a model. */
 #ifndef PPH_POOL_GOVERNOR_H
 #define PPH_POOL_GOVERNOR_H
 
@@ -62,8 +63,8 @@ typedef struct pph_governor_victims {
 /* Frees the list and leaves an empty plan; the victims themselves are not touched. */
 void pph_governor_victims_deinit(pph_governor_victims *plan);
 
-/* Which models would have to go for `need` bytes more; changes nothing. With need 0: which, for what
- * is counted to be within the limit.
+/* Which models would have to go for `need` bytes more; changes nothing. With need 0: which, for
+ * what is counted to be within the limit.
  * plan    overwritten, not freed first; empty on error, and when nothing has to go
  * Errors  PPH_MEMORY_EXHAUSTED with the numbers, PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_governor_plan(pph_governor *governor, uint64_t need,
@@ -72,7 +73,7 @@ PPH_CHECKED pph_status pph_governor_plan(pph_governor *governor, uint64_t need,
 /* Enter a model that is going to be loaded, and claim what has to go for it, in one step.
  * owner   handed back in plans; never read here
  * bytes   estimated
- * plan    as above: evict these first, then load
+ * plan    as above: evict these, then load when pph_governor_start says so
  * out     release it with pph_governor_release, also when the load fails
  * Errors  as above; nothing is claimed or entered then */
 PPH_CHECKED pph_status pph_governor_reserve(pph_governor *governor, void *owner, uint64_t bytes,
@@ -81,10 +82,16 @@ PPH_CHECKED pph_status pph_governor_reserve(pph_governor *governor, void *owner,
 
 /* The same for a model that is entered and takes more: another worker's activations, a cache. It
  * counts as loading until it is settled again; one growth of a model at a time.
- * Errors  also PPH_CANCELLED: the model is claimed; PPH_INTERNAL: it is loading or growing already */
+ * Errors  also PPH_CANCELLED: the model is claimed; PPH_INTERNAL: it loads or grows already */
 PPH_CHECKED pph_status pph_governor_grow(pph_governor *governor, pph_governor_model *model,
                                          uint64_t bytes, pph_governor_victims *plan,
                                          pph_error *err);
+
+/* May the model take now what was reserved for it? True is said once and for all. False while
+ * models are being evicted and their bytes are still needed: ask again after the next
+ * pph_governor_release (by whomever; it always comes to true once all that is claimed is
+ * released). */
+PPH_CHECKED bool pph_governor_start(pph_governor *governor, pph_governor_model *model);
 
 /* The model is loaded and takes these bytes: they replace all that was estimated of it. It may be
  * claimed from now on while it is not busy; `now` counts as its last use.
@@ -116,18 +123,19 @@ PPH_CHECKED pph_status pph_governor_expire(pph_governor *governor, pph_nanos now
                                            pph_governor_victims *plan, pph_nanos *next,
                                            pph_error *err);
 
-/* The model is gone from memory: its bytes are free. NULL is accepted; clears the pointer. Call after
- * the memory was given back, not before. */
+/* The model is gone from memory: its bytes are free. NULL is accepted; clears the pointer. Call
+ * after the memory was given back, not before. */
 void pph_governor_release(pph_governor *governor, pph_governor_model **model);
 
 /* Numbers for health and metrics, all of one moment.
  * used       counted: everything entered and not claimed
- * claimed    promised to others and not yet released: used + claimed is at most in memory
+ * claimed    promised to others and not yet released
  * evictable  what could be claimed now, a part of used
  * reserved   estimated and not yet settled, a part of used
- * peak       the most that used + claimed has been */
+ * present    in memory, or about to be: settled, claimed and started
+ * peak       the most that present has been; past the limit only where estimates were too low */
 typedef struct pph_governor_view {
-    uint64_t limit, used, claimed, evictable, reserved, peak;
+    uint64_t limit, used, claimed, evictable, reserved, present, peak;
     pph_governor_bytes bytes; /* of what is settled, claimed ones included */
     size_t models, busy;      /* entered, claimed ones included; of these busy */
 } pph_governor_view;

@@ -24,19 +24,19 @@ static void checked(pph_governor *governor)
 
 enum { MODELS = 8 };
 
-typedef struct bench {
+typedef struct test_bench {
     pph_governor *governor;
     pph_governor_model *models[MODELS];
     int names[MODELS]; /* owners point here */
-} bench;
+} test_bench;
 
-static void bench_open(bench *bench, uint64_t limit)
+static void bench_open(test_bench *bench, uint64_t limit)
 {
     memset(bench, 0, sizeof *bench);
     assert_int_equal(pph_governor_new(&bench->governor, limit, NULL), PPH_OK);
 }
 
-static void bench_close(bench *bench)
+static void bench_close(test_bench *bench)
 {
     for (int i = 0; i < MODELS; i++)
         pph_governor_release(bench->governor, &bench->models[i]);
@@ -49,7 +49,7 @@ static void bench_close(bench *bench)
 }
 
 /* Enter models of these sizes, settled, used in order. */
-static void bench_fill(bench *bench, const uint64_t *sizes, int count)
+static void bench_fill(test_bench *bench, const uint64_t *sizes, int count)
 {
     for (int i = 0; i < count; i++) {
         pph_governor_victims plan;
@@ -63,7 +63,7 @@ static void bench_fill(bench *bench, const uint64_t *sizes, int count)
 }
 
 /* The plan for `need` is exactly these models, in this order. */
-static void assert_plan(bench *bench, uint64_t need, const int *wanted, size_t count)
+static void assert_plan(test_bench *bench, uint64_t need, const int *wanted, size_t count)
 {
     pph_governor_victims plan;
     pph_error err = {0};
@@ -79,7 +79,7 @@ static void assert_plan(bench *bench, uint64_t need, const int *wanted, size_t c
 static void the_least_recently_used_goes_first(void **state)
 {
     (void)state;
-    bench bench;
+    test_bench bench;
     bench_open(&bench, 100);
     bench_fill(&bench, (uint64_t[]){30, 30, 30}, 3);
     assert_plan(&bench, 10, NULL, 0);
@@ -97,7 +97,7 @@ static void the_least_recently_used_goes_first(void **state)
 static void nobody_goes_who_need_not(void **state)
 {
     (void)state;
-    bench bench;
+    test_bench bench;
     bench_open(&bench, 100);
     bench_fill(&bench, (uint64_t[]){5, 10, 60, 25}, 4);
     /* The big one alone suffices: the small older ones stay. */
@@ -112,7 +112,7 @@ static void nobody_goes_who_need_not(void **state)
 static void busy_loading_and_pinned_never_go(void **state)
 {
     (void)state;
-    bench bench;
+    test_bench bench;
     bench_open(&bench, 100);
     bench_fill(&bench, (uint64_t[]){20, 20, 20, 20}, 4);
     pph_governor_victims plan;
@@ -143,7 +143,7 @@ static void busy_loading_and_pinned_never_go(void **state)
 static void what_can_never_fit_says_so(void **state)
 {
     (void)state;
-    bench bench;
+    test_bench bench;
     bench_open(&bench, 12 * GIB);
     pph_governor_victims plan;
     pph_error err;
@@ -162,7 +162,7 @@ static void what_can_never_fit_says_so(void **state)
 static void a_claim_is_promised_and_not_undone(void **state)
 {
     (void)state;
-    bench bench;
+    test_bench bench;
     bench_open(&bench, 100);
     bench_fill(&bench, (uint64_t[]){50, 50}, 2);
     pph_governor_victims plan;
@@ -191,8 +191,21 @@ static void a_claim_is_promised_and_not_undone(void **state)
     assert_int_equal(view.used, 100);
     assert_int_equal(view.claimed, 100);
     assert_int_equal(view.reserved, 100);
-    assert_int_equal(view.peak, 200);
-    /* A third finds nothing, though the evictions are not over. */
+    assert_int_equal(view.present, 100);
+    assert_int_equal(view.peak, 100);
+    /* Neither may load yet; when one eviction is over, one of them; then the other. */
+    assert_false(pph_governor_start(bench.governor, bench.models[2]));
+    assert_false(pph_governor_start(bench.governor, bench.models[3]));
+    pph_governor_release(bench.governor, &bench.models[1]);
+    assert_true(pph_governor_start(bench.governor, bench.models[2]));
+    assert_true(pph_governor_start(bench.governor, bench.models[2]));
+    assert_false(pph_governor_start(bench.governor, bench.models[3]));
+    pph_governor_release(bench.governor, &bench.models[0]);
+    assert_true(pph_governor_start(bench.governor, bench.models[3]));
+    pph_governor_look(bench.governor, &view);
+    assert_int_equal(view.present, 100);
+    assert_int_equal(view.peak, 100);
+    /* A third finds nothing. */
     assert_fails(
         pph_governor_reserve(bench.governor, &bench.names[4], 1, &bench.models[4], &plan, &err),
         PPH_MEMORY_EXHAUSTED, err, "could give back 0 bytes");
@@ -204,10 +217,41 @@ static void a_claim_is_promised_and_not_undone(void **state)
     bench_close(&bench);
 }
 
+/* What an owner evicts on its own is free to be promised, and not free to be taken before it is
+ * gone. */
+static void room_that_comes_free_is_waited_for(void **state)
+{
+    (void)state;
+    test_bench bench;
+    bench_open(&bench, 100);
+    bench_fill(&bench, (uint64_t[]){90}, 1);
+    assert_true(pph_governor_claim(bench.governor, bench.models[0]));
+    pph_governor_victims plan;
+    assert_int_equal(
+        pph_governor_reserve(bench.governor, &bench.names[1], 30, &bench.models[1], &plan, NULL),
+        PPH_OK);
+    assert_int_equal(plan.count, 0);
+    assert_int_equal(
+        pph_governor_reserve(bench.governor, &bench.names[2], 10, &bench.models[2], &plan, NULL),
+        PPH_OK);
+    assert_false(pph_governor_start(bench.governor, bench.models[1]));
+    assert_true(pph_governor_start(bench.governor, bench.models[2])); /* it fits beside it */
+    pph_governor_release(bench.governor, &bench.models[0]);
+    assert_true(pph_governor_start(bench.governor, bench.models[1]));
+    /* An estimate that was too low keeps nobody waiting when there is nothing to wait for. */
+    assert_int_equal(
+        pph_governor_reserve(bench.governor, &bench.names[3], 60, &bench.models[3], &plan, NULL),
+        PPH_OK);
+    assert_false(pph_governor_settle(bench.governor, bench.models[1],
+                                     &(pph_governor_bytes){.weights = 35}, 1));
+    assert_true(pph_governor_start(bench.governor, bench.models[3]));
+    bench_close(&bench);
+}
+
 static void real_bytes_replace_the_estimate(void **state)
 {
     (void)state;
-    bench bench;
+    test_bench bench;
     bench_open(&bench, 100);
     bench_fill(&bench, (uint64_t[]){30}, 1);
     pph_governor_victims plan;
@@ -245,7 +289,7 @@ static void real_bytes_replace_the_estimate(void **state)
 static void a_model_that_grows_is_no_victim_of_its_own(void **state)
 {
     (void)state;
-    bench bench;
+    test_bench bench;
     bench_open(&bench, 100);
     bench_fill(&bench, (uint64_t[]){40, 40}, 2);
     pph_governor_victims plan;
@@ -270,7 +314,7 @@ static void a_model_that_grows_is_no_victim_of_its_own(void **state)
 static void idle_models_expire(void **state)
 {
     (void)state;
-    bench bench;
+    test_bench bench;
     bench_open(&bench, 100);
     bench_fill(&bench, (uint64_t[]){10, 10, 10, 10}, 4); /* last used at 0, 1, 2, 3 */
     assert_true(pph_governor_begin(bench.governor, bench.models[0]));
@@ -301,7 +345,7 @@ static void idle_models_expire(void **state)
 static void without_memory_nothing_is_entered_or_claimed(void **state)
 {
     (void)state;
-    bench bench;
+    test_bench bench = {0};
     sweep_allocations(pph_governor_new(&bench.governor, 100, NULL),
                       pph_governor_free(&bench.governor), 1);
     bench_open(&bench, 100);
@@ -329,12 +373,12 @@ static void without_memory_nothing_is_entered_or_claimed(void **state)
 
 /* --- against a naive governor --- */
 
-typedef struct naive {
+typedef struct test_model {
     uint64_t bytes;
     pph_nanos last_used;
     unsigned busy, number;
     bool entered, loading, pinned, claimed;
-} naive;
+} test_model;
 
 static uint64_t seed;
 
@@ -344,17 +388,17 @@ static unsigned draw(unsigned below)
     return (unsigned)((seed >> 33) % below);
 }
 
-static bool could_go(const naive *model)
+static bool could_go(const test_model *model)
 {
     return model->entered && !model->busy && !model->loading && !model->pinned && !model->claimed;
 }
 
-static bool older(const naive *a, const naive *b)
+static bool older(const test_model *a, const test_model *b)
 {
     return a->last_used < b->last_used || (a->last_used == b->last_used && a->number < b->number);
 }
 
-static uint64_t naive_used(const naive *models)
+static uint64_t naive_used(const test_model *models)
 {
     uint64_t used = 0;
     for (int i = 0; i < MODELS; i++)
@@ -362,10 +406,10 @@ static uint64_t naive_used(const naive *models)
     return used;
 }
 
-/* What the choice has to be, found by trying all 2^MODELS: sets that suffice and lose that by leaving
- * out any one; of these the one whose youngest member is the oldest; of these the one whose next
- * youngest is the oldest; and so on. -1: none suffices. */
-static int naive_choice(const naive *models, uint64_t limit, uint64_t need)
+/* What the choice has to be, found by trying all 2^MODELS: sets that suffice and lose that by
+ * leaving out any one; of these the one whose youngest member is the oldest; of these the one whose
+ * next youngest is the oldest; and so on. -1: none suffices. */
+static int naive_choice(const test_model *models, uint64_t limit, uint64_t need)
 {
     int ranks[MODELS], best = -1;
     unsigned best_key = UINT32_MAX;
@@ -396,9 +440,10 @@ static int naive_choice(const naive *models, uint64_t limit, uint64_t need)
     return best;
 }
 
-/* The plan is the naive choice; mark its victims when they were claimed. Returns whether it fits. */
-static bool compare(bench *bench, naive *models, uint64_t limit, uint64_t need, pph_status status,
-                    pph_governor_victims *plan, bool claims)
+/* The plan is the naive choice; mark its victims when they were claimed. Returns whether it
+ * fits. */
+static bool compare(test_bench *bench, test_model *models, uint64_t limit, uint64_t need,
+                    pph_status status, pph_governor_victims *plan, bool claims)
 {
     int choice = naive_choice(models, limit, need);
     assert_int_equal(status, choice < 0 ? PPH_MEMORY_EXHAUSTED : PPH_OK);
@@ -421,7 +466,7 @@ static bool compare(bench *bench, naive *models, uint64_t limit, uint64_t need, 
     return choice >= 0;
 }
 
-static void random_reserve(bench *bench, naive *models, int at, uint64_t limit)
+static void random_reserve(test_bench *bench, test_model *models, int at, uint64_t limit)
 {
     static unsigned numbers;
     uint64_t need = draw(60);
@@ -434,15 +479,16 @@ static void random_reserve(bench *bench, naive *models, int at, uint64_t limit)
     pph_status status = pph_governor_reserve(bench->governor, &bench->names[at], need,
                                              &bench->models[at], &plan, NULL);
     if (compare(bench, models, limit, need, status, &plan, true)) {
-        models[at] = (naive){.bytes = need, .entered = true, .loading = true, .number = ++numbers};
+        models[at] =
+            (test_model){.bytes = need, .entered = true, .loading = true, .number = ++numbers};
         assert_true(naive_used(models) <= limit);
     }
 }
 
-static void random_step(bench *bench, naive *models, uint64_t limit, pph_nanos now)
+static void random_step(test_bench *bench, test_model *models, uint64_t limit, pph_nanos now)
 {
     int at = (int)draw(MODELS);
-    naive *model = &models[at];
+    test_model *model = &models[at];
     pph_governor_model *handle = bench->models[at];
     switch (draw(8)) {
     case 0:
@@ -484,7 +530,7 @@ static void random_step(bench *bench, naive *models, uint64_t limit, pph_nanos n
         if (model->entered && (model->claimed || (!model->busy && draw(6) == 0))) {
             pph_governor_release(bench->governor, &bench->models[at]);
             assert_null(bench->models[at]);
-            *model = (naive){0};
+            *model = (test_model){0};
         }
     }
 }
@@ -493,10 +539,10 @@ static void random_work_equals_the_naive_governor(void **state)
 {
     (void)state;
     seed = 3;
-    bench bench;
+    test_bench bench;
     const uint64_t limit = 150;
     bench_open(&bench, limit);
-    naive models[MODELS] = {{0}};
+    test_model models[MODELS] = {{0}};
     for (int i = 0; i < 30000; i++) {
         random_step(&bench, models, limit, i / 3);
         pph_governor_view view;
@@ -519,29 +565,34 @@ static void random_work_equals_the_naive_governor(void **state)
 enum { THREADS = 4, OWNED = 3, ROUNDS = 3000, LIMIT = 100 };
 
 /* The handle is used under the owner's mutex, since another thread may evict it. */
-typedef struct owner {
+typedef struct test_owner {
     pthread_mutex_t mutex;
     pph_governor_model *model;
     int held; /* bytes that it has "in memory" */
-} owner;
+} test_owner;
 
-typedef struct crowd {
+typedef struct test_crowd {
     pph_governor *governor;
-    owner owners[THREADS][OWNED];
-    atomic_int held, most, loads;
+    test_owner owners[THREADS][OWNED];
+    pthread_mutex_t gate; /* released: signalled by every release */
+    pthread_cond_t released;
+    atomic_int held, most, loads, waits;
     atomic_int next;
-} crowd;
+} test_crowd;
 
-static void give_back(crowd *crowd, owner *owner)
+static void give_back(test_crowd *crowd, test_owner *owner)
 {
     pthread_mutex_lock(&owner->mutex);
     atomic_fetch_sub(&crowd->held, owner->held);
     owner->held = 0;
     pph_governor_release(crowd->governor, &owner->model);
     pthread_mutex_unlock(&owner->mutex);
+    pthread_mutex_lock(&crowd->gate);
+    pthread_cond_broadcast(&crowd->released);
+    pthread_mutex_unlock(&crowd->gate);
 }
 
-static void load(crowd *crowd, owner *owner, int bytes, pph_nanos now)
+static void load(test_crowd *crowd, test_owner *owner, int bytes, pph_nanos now)
 {
     pph_governor_model *model = NULL;
     pph_governor_victims plan;
@@ -551,6 +602,12 @@ static void load(crowd *crowd, owner *owner, int bytes, pph_nanos now)
     for (size_t i = 0; i < plan.count; i++)
         give_back(crowd, plan.victims[i].owner);
     pph_governor_victims_deinit(&plan);
+    pthread_mutex_lock(&crowd->gate);
+    while (!pph_governor_start(crowd->governor, model)) {
+        atomic_fetch_add(&crowd->waits, 1);
+        pthread_cond_wait(&crowd->released, &crowd->gate);
+    }
+    pthread_mutex_unlock(&crowd->gate);
     int held = atomic_fetch_add(&crowd->held, bytes) + bytes;
     for (int most = atomic_load(&crowd->most); held > most;)
         if (atomic_compare_exchange_weak(&crowd->most, &most, held))
@@ -566,20 +623,27 @@ static void load(crowd *crowd, owner *owner, int bytes, pph_nanos now)
 
 static void *crowd_work(void *context)
 {
-    crowd *crowd = context;
+    test_crowd *crowd = context;
     int mine = atomic_fetch_add(&crowd->next, 1);
     uint64_t random = (uint64_t)mine + 1;
     for (int i = 0; i < ROUNDS; i++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         unsigned value = (unsigned)(random >> 33);
-        owner *owner = &crowd->owners[mine][value % OWNED];
+        test_owner *owner = &crowd->owners[mine][value % OWNED];
         pthread_mutex_lock(&owner->mutex);
         bool loaded = owner->model != NULL;
         bool busy = loaded && pph_governor_begin(crowd->governor, owner->model);
         pthread_mutex_unlock(&owner->mutex);
         if (busy) {
             /* Nobody takes it away meanwhile: the handle stays, though the mutex is free. */
-            pph_governor_end(crowd->governor, owner->model, i);
+            pph_governor_model *model = owner->model;
+            bool leaves = value / 1024 % 4 == 0;
+            pthread_mutex_lock(&owner->mutex);
+            pph_governor_end(crowd->governor, model, i);
+            leaves = leaves && pph_governor_claim(crowd->governor, model);
+            pthread_mutex_unlock(&owner->mutex);
+            if (leaves)
+                give_back(crowd, owner);
         } else if (!loaded) {
             load(crowd, owner, 10 + (int)(value / 16 % 50), i);
         }
@@ -590,8 +654,10 @@ static void *crowd_work(void *context)
 static void many_threads_never_hold_more_than_the_limit(void **state)
 {
     (void)state;
-    static crowd crowd;
+    static test_crowd crowd;
     assert_int_equal(pph_governor_new(&crowd.governor, LIMIT, NULL), PPH_OK);
+    pthread_mutex_init(&crowd.gate, NULL);
+    assert_int_equal(pph_cond_init(&crowd.released), 0);
     for (int i = 0; i < THREADS; i++)
         for (int j = 0; j < OWNED; j++)
             pthread_mutex_init(&crowd.owners[i][j].mutex, NULL);
@@ -606,6 +672,8 @@ static void many_threads_never_hold_more_than_the_limit(void **state)
     pph_governor_view view;
     pph_governor_look(crowd.governor, &view);
     assert_int_equal(view.used, atomic_load(&crowd.held));
+    assert_int_equal(view.present, atomic_load(&crowd.held));
+    assert_true(view.peak <= LIMIT);
     assert_int_equal(view.busy + view.claimed, 0);
     for (int i = 0; i < THREADS; i++)
         for (int j = 0; j < OWNED; j++) {
@@ -613,6 +681,8 @@ static void many_threads_never_hold_more_than_the_limit(void **state)
             pthread_mutex_destroy(&crowd.owners[i][j].mutex);
         }
     assert_int_equal(atomic_load(&crowd.held), 0);
+    pthread_cond_destroy(&crowd.released);
+    pthread_mutex_destroy(&crowd.gate);
     pph_governor_free(&crowd.governor);
 }
 
@@ -752,6 +822,7 @@ int main(void)
         cmocka_unit_test(busy_loading_and_pinned_never_go),
         cmocka_unit_test(what_can_never_fit_says_so),
         cmocka_unit_test(a_claim_is_promised_and_not_undone),
+        cmocka_unit_test(room_that_comes_free_is_waited_for),
         cmocka_unit_test(real_bytes_replace_the_estimate),
         cmocka_unit_test(a_model_that_grows_is_no_victim_of_its_own),
         cmocka_unit_test(idle_models_expire),
