@@ -50,6 +50,6 @@ pph_nanos pph_linger_until(const pph_linger *linger, size_t waiting, bool full, 
     if (waiting > PPH_SECONDS(1) || (pph_nanos)waiting * linger->spacing > window)
         return now;
     pph_nanos window_end = PPH_MAX(oldest, linger->ended) + window;
-    pph_nanos patience_end = linger->last + PPH_MAX(2 * linger->spacing, PATIENCE_MIN);
+    pph_nanos patience_end = linger->last + PPH_MAX(3 * linger->spacing, PATIENCE_MIN);
     return between(now, PPH_MIN(window_end, patience_end), now + window);
 }

@@ -16,7 +16,7 @@
  * while the batch is not full, and only if the wait is cheap: a wait of `spacing` that delays every
  * waiting job must cost, summed over them, no more than the window, which is a quarter of a step and
  * 5 ms at most. It ends when the window, counted from when the batch could have begun, is over; or when
- * nobody came for twice the spacing. */
+ * nobody came for three times the spacing (50 us at least). */
 #ifndef PPH_POOL_LINGER_H
 #define PPH_POOL_LINGER_H
 
