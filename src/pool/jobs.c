@@ -72,9 +72,9 @@ pph_status pph_jobs_new(pph_jobs **out, const pph_jobs_options *options, pph_err
     jobs->buckets = pph_alloc_array(buckets, sizeof *jobs->buckets);
     if (!jobs->buckets)
         return PPH_FAIL_MEMORY(err, buckets * sizeof *jobs->buckets);
-    jobs->deadlines = pph_alloc_array(options->max_jobs, sizeof *jobs->deadlines);
+    jobs->deadlines = pph_alloc_array(2 * options->max_jobs, sizeof *jobs->deadlines);
     if (!jobs->deadlines)
-        return PPH_FAIL_MEMORY(err, options->max_jobs * sizeof *jobs->deadlines);
+        return PPH_FAIL_MEMORY(err, 2 * options->max_jobs * sizeof *jobs->deadlines);
     jobs->flows = pph_alloc_array(options->max_jobs, sizeof *jobs->flows);
     if (!jobs->flows)
         return PPH_FAIL_MEMORY(err, options->max_jobs * sizeof *jobs->flows);
@@ -341,14 +341,21 @@ static pph_status check_limits(const pph_jobs *jobs, const pph_job *job, pph_err
     return PPH_OK;
 }
 
+static pph_status check_free(const pph_job *job, pph_error *err)
+{
+    if (job->flow || job->held)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "the job is %s already; remove it first",
+                        job->held ? "held" : "queued");
+    return PPH_OK;
+}
+
 pph_status pph_jobs_push(pph_jobs *jobs, pph_job *job, pph_nanos now, pph_error *err)
 {
     if (job->priority >= PPH_JOB_PRIORITIES || job->kind >= PPH_JOB_KINDS)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
                         "a job of priority %u and kind %u: give less than %d and %d", job->priority,
                         job->kind, PPH_JOB_PRIORITIES, PPH_JOB_KINDS);
-    if (job->flow)
-        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "the job is queued already");
+    PPH_TRY(check_free(job, err));
     PPH_TRY(check_limits(jobs, job, err));
     jobs->latest = PPH_MAX(jobs->latest, now);
     job->enqueued = jobs->latest;
@@ -357,8 +364,30 @@ pph_status pph_jobs_push(pph_jobs *jobs, pph_job *job, pph_nanos now, pph_error 
     return PPH_OK;
 }
 
+pph_status pph_jobs_hold(pph_jobs *jobs, pph_job *job, pph_error *err)
+{
+    PPH_TRY(check_free(job, err));
+    if (jobs->held >= jobs->options.max_jobs)
+        return PPH_FAIL(err, PPH_QUEUE_FULL,
+                        "the queue is full: %zu jobs wait for the results of others, at most as "
+                        "many may; try again later",
+                        jobs->held);
+    job->order = ++jobs->pushes;
+    job->held = true;
+    jobs->held++;
+    if (job->deadline != PPH_FOREVER)
+        sift_up(jobs, ++jobs->deadline_count, job);
+    return PPH_OK;
+}
+
 bool pph_jobs_remove(pph_jobs *jobs, pph_job *job)
 {
+    if (job->held) {
+        job->held = false;
+        jobs->held--;
+        remove_deadline(jobs, job);
+        return true;
+    }
     if (!job->flow)
         return false;
     pph_jobs_unlink(jobs, job);
@@ -407,7 +436,7 @@ void pph_jobs_expire(pph_jobs *jobs, pph_nanos now, pph_job_list *expired)
 {
     while (jobs->deadline_count && jobs->deadlines[0]->deadline <= now) {
         pph_job *job = jobs->deadlines[0];
-        pph_jobs_unlink(jobs, job);
+        pph_jobs_remove(jobs, job);
         pph_jobs_append(expired, job);
     }
 }
@@ -522,7 +551,7 @@ static bool check_lane(const pph_jobs *jobs, const pph_lane *lane, size_t *deadl
 
 bool pph_jobs_check(const pph_jobs *jobs)
 {
-    size_t count = 0, deadlines = 0;
+    size_t count = 0, deadlines = 0, held = 0;
     for (int p = 0; p < PPH_JOB_PRIORITIES; p++) {
         for (int k = 0; k < PPH_JOB_KINDS; k++) {
             if (!check_lane(jobs, &jobs->lanes[p][k], &deadlines))
@@ -532,10 +561,11 @@ bool pph_jobs_check(const pph_jobs *jobs)
     }
     for (uint32_t place = 1; place <= jobs->deadline_count; place++) {
         const pph_job *job = jobs->deadlines[place - 1];
-        if (job->due != place || !job->flow)
+        if (job->due != place || !job->flow != job->held)
             return false;
+        held += job->held;
         if (place > 1 && sooner(job, jobs->deadlines[place / 2 - 1]))
             return false;
     }
-    return count == jobs->count && deadlines == jobs->deadline_count;
+    return count == jobs->count && held <= jobs->held && deadlines + held == jobs->deadline_count;
 }

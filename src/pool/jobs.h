@@ -69,6 +69,7 @@ struct pph_job {
     pph_job *next, *before; /* in its flow; `next` also in a list that was handed out */
     pph_job *newer, *older; /* in its lane, by order */
     uint32_t due;           /* place among the deadlines, from 1; 0 when it has none */
+    bool held;              /* not queued: only its deadline is watched */
 };
 
 /* Jobs that were handed out, linked by `next`. Starts as {0}; functions append to it. */
@@ -104,7 +105,8 @@ typedef struct pph_jobs_limits {
 PPH_CHECKED pph_status pph_jobs_new(pph_jobs **out, const pph_jobs_options *options,
                                     pph_error *err);
 
-/* Jobs still queued are the owner's: they are let go, not freed. Accepts NULL; clears. */
+/* Jobs still queued are the owner's: they are let go, not freed. Held ones have been removed before.
+ * Accepts NULL; clears. */
 void pph_jobs_free(pph_jobs **jobs);
 
 /* Queue a job: its storage stays put until it has been handed out or removed.
@@ -113,13 +115,19 @@ void pph_jobs_free(pph_jobs **jobs);
  *         untouched */
 PPH_CHECKED pph_status pph_jobs_push(pph_jobs *jobs, pph_job *job, pph_nanos now, pph_error *err);
 
+/* Watch the deadline of a job that is not to be run, since it waits for the result of another (a
+ * follower, see sharing.h): it comes out with the expired ones, or by pph_jobs_remove, and by nothing
+ * else. It counts towards no limit but one of its own, max_jobs held jobs.
+ * Errors  PPH_QUEUE_FULL, PPH_INVALID_ARGUMENT (queued or held already); the job is then untouched */
+PPH_CHECKED pph_status pph_jobs_hold(pph_jobs *jobs, pph_job *job, pph_error *err);
+
 /* Take the next batch. All jobs whose deadline has come go to *expired, cancelled ones that are met on
  * the way to *dropped; neither counts towards the batch. True when *batch, empty before, has a job. */
 bool pph_jobs_take(pph_jobs *jobs, const pph_jobs_limits *limits, pph_nanos now,
                    pph_job_list *batch, pph_job_list *expired, pph_job_list *dropped);
 
-/* Take out one job, in constant time, or logarithmic where it has a deadline. False, and nothing is
- * done, when it is not queued (any more). */
+/* Take out one job, queued or held, in constant time, or logarithmic where it has a deadline. False,
+ * and nothing is done, when it is neither (any more). */
 bool pph_jobs_remove(pph_jobs *jobs, pph_job *job);
 
 /* Make a queued job more urgent (someone urgent waits for the same result); it keeps its age. Time:
@@ -130,7 +138,7 @@ void pph_jobs_raise(pph_jobs *jobs, pph_job *job, pph_job_priority priority);
  * can be taken (the model is loading) or a push was refused. */
 void pph_jobs_sweep(pph_jobs *jobs, pph_nanos now, pph_job_list *expired, pph_job_list *dropped);
 
-/* Take out everything, oldest first. */
+/* Take out everything that is queued, oldest first. */
 void pph_jobs_drain(pph_jobs *jobs, pph_job_list *all);
 
 /* The first job of a list, taken off it; NULL when it is empty. */

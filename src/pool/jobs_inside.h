@@ -2,7 +2,7 @@
  *
  * Invariants (pph_jobs_check):
  * - a job is queued exactly when it has a flow; it is then in its flow's list, in its lane's list and,
- *   with a deadline, among the deadlines;
+ *   with a deadline, among the deadlines; a held job with a deadline is among the deadlines alone;
  * - both lists are in ascending `order`, and `enqueued` never falls along it, so the oldest job of a
  *   lane is the first of its flow;
  * - a flow exists exactly while it has jobs; it is then in one ring and in one chain;
@@ -37,12 +37,12 @@ struct pph_jobs {
     size_t job_limit[PPH_JOB_PRIORITIES];
     uint64_t cost_limit[PPH_JOB_PRIORITIES][PPH_JOB_KINDS];
     pph_lane lanes[PPH_JOB_PRIORITIES][PPH_JOB_KINDS];
-    size_t count;
+    size_t count, held;
     uint64_t pushes;     /* the last job's order */
     uint64_t batches;    /* taken so far */
     uint32_t ordinary;   /* batches since one was led by the oldest job, up to aged_every */
     pph_nanos latest;    /* the latest `now` of a push */
-    pph_job **deadlines; /* [max_jobs], a heap, the earliest first */
+    pph_job **deadlines; /* [2 * max_jobs], queued and held: a heap, the earliest first */
     uint32_t deadline_count;
     pph_flow **buckets; /* [bucket_mask + 1] */
     size_t bucket_mask;
@@ -51,7 +51,7 @@ struct pph_jobs {
     size_t flow_count;
 };
 
-/* Take a job out of every structure; its flow goes with the last of its jobs. */
+/* Take a queued job out of every structure; its flow goes with the last of its jobs. */
 void pph_jobs_unlink(pph_jobs *jobs, pph_job *job);
 
 void pph_jobs_append(pph_job_list *list, pph_job *job);

@@ -206,6 +206,24 @@ static void test_fair(void **state)
     pph_jobs_free(&jobs);
 }
 
+/* A bound on what a packing looks at: so many misfits in a row of callers, and it is content. */
+static void test_misfits(void **state)
+{
+    (void)state;
+    pph_jobs_limits limits = {.max_jobs = {16}, .max_cost = {100}};
+    for (size_t misfits = 31; misfits <= 32; misfits++) {
+        pph_jobs *jobs = open_jobs(pph_jobs_options_defaults());
+        static pph_job all[40];
+        for (size_t i = 0; i <= misfits + 1; i++) {
+            all[i] = make(i, PPH_JOB_NORMAL, IMAGE);
+            all[i].cost = i == 0 || i == misfits + 1 ? 10 : 95;
+            push(jobs, &all[i], 1);
+        }
+        assert_int_equal(take(jobs, &limits, 2).count, misfits < 32 ? 2 : 1);
+        pph_jobs_free(&jobs);
+    }
+}
+
 /* A job that did not fit leads the next batch; smaller ones go past it only for that once. */
 static void test_packing(void **state)
 {
@@ -404,6 +422,43 @@ static void test_raise(void **state)
     pph_jobs_free(&jobs);
 }
 
+/* Jobs that wait for others' results have nothing but a deadline here. */
+static void test_hold(void **state)
+{
+    (void)state;
+    pph_jobs_options options = pph_jobs_options_defaults();
+    options.max_jobs = 3;
+    pph_jobs *jobs = open_jobs(options);
+    pph_job held[3], queued[3], extra = make(9, PPH_JOB_NORMAL, IMAGE);
+    for (unsigned i = 0; i < 3; i++) {
+        held[i] = make(1, PPH_JOB_NORMAL, IMAGE);
+        held[i].deadline = i < 2 ? 100 + i : PPH_FOREVER;
+        assert_int_equal(pph_jobs_hold(jobs, &held[i], NULL), PPH_OK);
+        queued[i] = make(2, PPH_JOB_INTERACTIVE, IMAGE);
+        queued[i].deadline = 200 + i;
+        push(jobs, &queued[i], 1);
+    }
+    assert_int_equal(pph_jobs_hold(jobs, &extra, NULL), PPH_QUEUE_FULL);
+    assert_int_equal(pph_jobs_push(jobs, &held[0], 1, NULL), PPH_INVALID_ARGUMENT);
+    assert_int_equal(pph_jobs_hold(jobs, &held[0], NULL), PPH_INVALID_ARGUMENT);
+    assert_int_equal(pph_jobs_hold(jobs, &queued[0], NULL), PPH_INVALID_ARGUMENT);
+    assert_true(pph_jobs_check(jobs));
+    assert_int_equal(pph_jobs_next_deadline(jobs), 100);
+    pph_job_list batch = {0}, expired = {0}, dropped = {0};
+    assert_true(pph_jobs_take(jobs, &sixteen, 100, &batch, &expired, &dropped));
+    assert_int_equal(batch.count, 3);
+    assert_int_equal(expired.count, 1);
+    assert_ptr_equal(expired.first, &held[0]);
+    assert_true(pph_jobs_remove(jobs, &held[1]));
+    assert_false(pph_jobs_remove(jobs, &held[1]));
+    push(jobs, &held[1], 101); /* it leads now */
+    assert_true(pph_jobs_remove(jobs, &held[2]));
+    assert_int_equal(pph_jobs_hold(jobs, &extra, NULL), PPH_OK);
+    assert_true(pph_jobs_check(jobs));
+    assert_true(pph_jobs_remove(jobs, &extra));
+    pph_jobs_free(&jobs);
+}
+
 static void test_drain(void **state)
 {
     (void)state;
@@ -463,10 +518,11 @@ int main(void)
         cmocka_unit_test(test_empty),        cmocka_unit_test(test_options),
         cmocka_unit_test(test_limits),       cmocka_unit_test(test_cost_limits),
         cmocka_unit_test(test_caller_limit), cmocka_unit_test(test_fair),
-        cmocka_unit_test(test_packing),      cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_fill),         cmocka_unit_test(test_ageing),
-        cmocka_unit_test(test_deadlines),    cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_raise),        cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_misfits),      cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_kinds),        cmocka_unit_test(test_fill),
+        cmocka_unit_test(test_ageing),       cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_cancel),       cmocka_unit_test(test_raise),
+        cmocka_unit_test(test_hold),         cmocka_unit_test(test_drain),
 #ifdef PPH_FAULTS
         cmocka_unit_test(test_no_memory),
 #endif

@@ -209,6 +209,24 @@ static void compare_lists(const pph_job_list *list, const answer *wanted)
     assert_true(list->cost == wanted->cost);
 }
 
+static void compare_view(const model *m, const pph_job *next, const pph_jobs_view *view)
+{
+    size_t count = 0;
+    uint64_t cost = 0;
+    pph_nanos oldest = PPH_FOREVER;
+    for (size_t i = 0; i < m->count; i++) {
+        const pph_job *job = m->queued[i];
+        if (job->kind != next->kind || job->priority > next->priority)
+            continue;
+        count++;
+        cost += job->cost;
+        oldest = PPH_MIN(oldest, job->enqueued);
+    }
+    assert_int_equal(view->jobs, count);
+    assert_true(view->cost == cost);
+    assert_int_equal(view->oldest, oldest);
+}
+
 static void compare(const pph_jobs *jobs, const model *m, pph_nanos now)
 {
     uint64_t cost[KINDS] = {0};
@@ -233,6 +251,7 @@ static void compare(const pph_jobs *jobs, const model *m, pph_nanos now)
     if (next) {
         assert_int_equal(view.kind, next->kind);
         assert_int_equal(view.priority, next->priority);
+        compare_view(m, next, &view);
     }
 }
 
