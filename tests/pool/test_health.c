@@ -80,6 +80,8 @@ static const pph_health_model slow = {
     .name = "slow", .load = PPH_HEALTH_LOADED, .without = PPH_HEALTH_SLOW};
 static const pph_health_model dead = {.name = "dead", .load = PPH_HEALTH_LOAD_FAILED};
 
+static const pph_health_model gone = {.name = "gone", .load = PPH_HEALTH_LOAD_FAILED};
+
 static void expect(pph_health_pool pool, pph_health health, const char *words)
 {
     pph_health_report report = pph_health_of_pool(&pool);
@@ -107,6 +109,8 @@ static void a_pool_by_its_rules(void **state)
     expect((pph_health_pool){POOL(slow, dead)}, PPH_DEGRADED,
            "2 of 2 models are not well; the model 'dead' could not be loaded");
     expect((pph_health_pool){POOL(dead, dead)}, PPH_UNHEALTHY,
+           "2 of 2 models are not well; the model 'dead' could not be loaded");
+    expect((pph_health_pool){POOL(dead, gone)}, PPH_UNHEALTHY,
            "2 of 2 models are not well; the model 'dead' could not be loaded");
     expect((pph_health_pool){POOL(well), .closing = true}, PPH_UNHEALTHY,
            "the pool is shutting down");
