@@ -15,3 +15,10 @@ void pph_hash128(const void *bytes, size_t size, uint8_t out[16])
     XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, size));
     memcpy(out, canonical.digest, 16);
 }
+
+void pph_hash128_seeded(const void *bytes, size_t size, uint64_t seed, uint8_t out[16])
+{
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_withSeed(bytes, size, seed));
+    memcpy(out, canonical.digest, 16);
+}

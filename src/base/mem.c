@@ -1,6 +1,7 @@
 /* The heap, over libc's. Thread-safe. In test builds an allocation can be made to fail. */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,13 @@ void *pph_resize(void *old, size_t count, size_t size)
 void pph_free(void *pointer)
 {
     free(pointer);
+}
+
+void pph_mem_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 void pph_free_at(void *variable)

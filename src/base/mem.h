@@ -21,6 +21,10 @@ void *pph_resize(void *old, size_t count, size_t size);
 
 void pph_free(void *pointer);
 
+/* Freed memory that libc keeps goes back to the system, as far as it can. Takes milliseconds: for
+ * after something large was freed. */
+void pph_mem_trim(void);
+
 /* For PPH_AUTO on plain heap variables: frees *(void **)variable and clears it. */
 void pph_free_at(void *variable);
 

@@ -10,8 +10,8 @@
 
 /* Two full batches: one runs while the next is prepared. What is urgent finds room when the others
  * have taken theirs. */
-static const size_t credits_of[PPH_JOB_PRIORITIES] = {40, 32, 32};
-enum { CREDITS = 40 };
+static const size_t credits_of[PPH_JOB_PRIORITIES] = {80, 64, 64};
+enum { CREDITS = 80 };
 
 static void queue_push(pph_item_queue *queue, pph_item *item)
 {
@@ -74,10 +74,16 @@ static pph_item *take_waiting(pph_served *served, pph_job_list *expired, pph_job
 
 static void start_items(pph_served *served);
 
+static void run_heir(pph_item *item);
+
 void pph_served_end(pph_item *item)
 {
     pph_served *served = item->request->served;
     pph_multimodal *handle = item->request->multimodal;
+    pph_item *heir;
+    pph_share *told = pph_served_part(item, &heir);
+    if (heir)
+        run_heir(heir);
     bool credited = item->credited;
     if (item->error.status == PPH_CANCELLED)
         pph_metrics_add(&served->metrics->cancellations, 1);
@@ -101,6 +107,7 @@ void pph_served_end(pph_item *item)
     pthread_mutex_unlock(&served->mutex);
     if (more)
         start_items(served);
+    pph_served_end_followers(told);
 }
 
 static bool abandoned(pph_item *item)
@@ -165,9 +172,14 @@ static pph_status picture_bytes(pph_item *item, pph_buffer *owned, pph_str *byte
     return PPH_OK;
 }
 
+/* Not a status of an item: an equal one is in flight, and this one is not ours any more. */
+#define FOLLOWS PPH_STATUS_COUNT
+
 static pph_status prepare_text(const pph_served *served, pph_item *item, pph_error *err)
 {
     bool truncate = item->request->multimodal->options.truncate;
+    if (pph_served_follow(item, (pph_str){item->data, item->size}))
+        return FOLLOWS;
     PPH_TRY(served->kind->prepare_text(served->engine, (pph_str){item->data, item->size}, truncate,
                                        &item->tokens, &item->token_count, err));
     item->place.cost = item->token_count;
@@ -180,6 +192,8 @@ static pph_status prepare_picture(const pph_served *served, pph_item *item, pph_
     PPH_AUTO(pph_buffer_deinit) pph_buffer owned = PPH_BUFFER_LIMIT(options->max_bytes);
     pph_str bytes;
     PPH_TRY(picture_bytes(item, &owned, &bytes, err));
+    if (pph_served_follow(item, bytes))
+        return FOLLOWS;
     size_t cost = 1;
     pph_status status = served->kind->prepare_image(served->engine, bytes, options->max_pixels,
                                                     &item->pixels, &cost, err);
@@ -217,7 +231,7 @@ static void let_engine(pph_served *served, pph_item *item, bool is_ready)
     if (is_ready && pph_jobs_push(served->ready, &item->place, now, &item->error) != PPH_OK)
         is_ready = false;
     if (is_ready)
-        pph_linger_arrived(&served->linger, served->credits_out, now);
+        pph_linger_arrived(&served->linger[item->place.kind], served->credits_out, now);
     pthread_cond_signal(&served->wake);
     pthread_mutex_unlock(&served->mutex);
     if (!is_ready)
@@ -249,6 +263,8 @@ static void run_prepare(pph_prepare_job *job)
         return;
     pph_status status = item->kind == PPH_INPUT_TEXT ? prepare_text(served, item, &item->error)
                                                      : prepare_picture(served, item, &item->error);
+    if (status == FOLLOWS)
+        return;
     if (status == PPH_OK)
         pph_request_item_prepared(item);
     let_engine(served, item, status == PPH_OK);
@@ -258,6 +274,22 @@ static void prepare(pph_item *item)
 {
     item->job.run = run_prepare;
     pph_prepare_post(&item->request->served->pool->prepare, &item->job);
+}
+
+/* An equal item led this one and has left: what it had prepared is here, or is made now. */
+static void run_heir(pph_item *item)
+{
+    pph_served *served = item->request->served;
+    if (!item->pixels && !item->tokens) {
+        prepare(item);
+        return;
+    }
+    pthread_mutex_lock(&served->mutex);
+    pph_status status = pph_jobs_push(served->ready, &item->place, pph_clock_now(), &item->error);
+    pthread_cond_signal(&served->wake);
+    pthread_mutex_unlock(&served->mutex);
+    if (status != PPH_OK)
+        pph_served_end(item);
 }
 
 static void on_fetched(pph_future *fetch, void *context)

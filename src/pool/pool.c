@@ -6,6 +6,7 @@
 #include "base/thread.h"
 #include "pool/health.h"
 #include <paraphym/runtime.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 pph_pool_options pph_pool_defaults(void)
@@ -69,6 +70,8 @@ static pph_status make(pph_pool **out, const pph_pool_options *options, pph_erro
     pool->options = *options;
     pool->owner = getpid();
     pool->breaker = pph_breaker_defaults();
+    if (getrandom(&pool->hash_seed, sizeof pool->hash_seed, 0) != sizeof pool->hash_seed)
+        pool->hash_seed = (uint64_t)pph_clock_now();
     pthread_mutex_init(&pool->mutex, NULL);
     pph_status status = pph_metrics_registry_init(&pool->metrics, err);
     if (status == PPH_OK) {

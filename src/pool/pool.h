@@ -21,6 +21,7 @@ struct pph_pool {
     pph_metrics_registry metrics;
     pph_events events;
     pph_breaker_options breaker; /* of every model */
+    uint64_t hash_seed;          /* of the keys by which equal inputs are known */
     pid_t owner;                 /* a forked child has the memory but not the threads */
     _Atomic uint64_t callers;    /* numbers given to handles */
     pthread_mutex_t mutex;       /* guards the list */

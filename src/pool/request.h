@@ -14,6 +14,7 @@
 #include "pool/breaker.h"
 #include "pool/jobs.h"
 #include "pool/prepare.h"
+#include "pool/sharing.h"
 #include "runtime/loop.h"
 #include "runtime/promise.h"
 #include <paraphym/multimodal.h>
@@ -25,6 +26,7 @@ typedef struct pph_request pph_request;
 typedef struct pph_item {
     pph_prepare_job job; /* first: what the prepare threads run is its item */
     pph_job place;       /* in the model's queues */
+    pph_share share;     /* among equal ones */
     pph_request *request;
     struct pph_item *next; /* among the downloads */
     bool credited;         /* it holds a credit */

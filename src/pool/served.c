@@ -14,6 +14,7 @@ void pph_served_free(pph_served *served)
         return;
     pph_jobs_free(&served->waiting);
     pph_jobs_free(&served->ready);
+    pph_sharing_deinit(&served->sharing);
     pthread_cond_destroy(&served->idle);
     pthread_cond_destroy(&served->wake);
     pthread_mutex_destroy(&served->mutex);

@@ -66,12 +66,14 @@ struct pph_served {
 
     pph_jobs *waiting, *ready;
     pph_item_queue fetching;
-    pph_linger linger;
-    size_t live;        /* items that were submitted and have not ended */
-    size_t credits_out; /* of them, those past `waiting` */
-    size_t preparing;   /* of them, those that use the engine on a prepare thread */
-    bool busy;          /* the governor was told that there are live items */
-    bool dispatching;   /* a thread is starting items; it looks for more before it leaves */
+    pph_sharing sharing;
+    pph_linger linger[2];   /* by kind: pictures, texts */
+    pph_nanos item_took[2]; /* what one of a batch takes, averaged; 0 before the first */
+    size_t live;            /* items that were submitted and have not ended */
+    size_t credits_out;     /* of them, those past `waiting` */
+    size_t preparing;       /* of them, those that use the engine on a prepare thread */
+    bool busy;              /* the governor was told that there are live items */
+    bool dispatching;       /* a thread is starting items; it looks for more before it leaves */
 };
 
 /* The pool's record of a model, made when it is not there yet.
@@ -109,6 +111,14 @@ void pph_served_refuse(pph_served *served, const pph_multimodal *handle, const p
 
 /* Cancel the downloads of a handle's items. */
 void pph_served_end_fetches(pph_served *served, const pph_multimodal *handle);
+
+/* Called by who prepares an item, with what it holds. True when an equal one is in flight: the item
+ * then waits for its result, and is the caller's no more. */
+bool pph_served_follow(pph_item *item, pph_str content);
+/* The item ends: those that waited for it have its result, and are ended with pph_served_end_followers;
+ * or *heir has to run in its place, with what was prepared. */
+pph_share *pph_served_part(pph_item *item, pph_item **heir);
+void pph_served_end_followers(pph_share *told);
 
 /* A timer that calls back into this room was started, and has called back for the last time: the
  * model's record stays until all have. */

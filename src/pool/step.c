@@ -7,9 +7,13 @@
 #include "base/thread.h"
 #include <math.h>
 
-enum { BATCH_IMAGES = 16, BATCH_TEXTS = 64, BATCH_TOKENS = 2048, KIND_TEXT = 1 };
+enum { BATCH_IMAGES = 32, BATCH_TEXTS = 64, BATCH_TOKENS = 2048, KIND_TEXT = 1 };
 
-/* A budget of pixels: what sixteen pictures of 224 x 224 have, so that larger ones come in fewer. */
+/* A step is kept about as short, so that whoever comes next need not wait long: large models run few at
+ * once, where more would gain nothing. */
+static const pph_nanos step_target = PPH_MILLIS(400);
+
+/* A budget of pixels: what thirty-two pictures of 224 x 224 have, so that larger ones come in fewer. */
 static const uint64_t batch_pixels = (uint64_t)BATCH_IMAGES * 3 * 224 * 224;
 
 typedef struct batch {
@@ -18,9 +22,17 @@ typedef struct batch {
     bool texts;
 } batch;
 
-static pph_jobs_limits batch_limits(void)
+/* Under the lock: how many of a kind fit a step. */
+static size_t batch_most(const pph_served *served, unsigned kind)
 {
-    return (pph_jobs_limits){.max_jobs = {BATCH_IMAGES, BATCH_TEXTS},
+    size_t most = kind == KIND_TEXT ? BATCH_TEXTS : BATCH_IMAGES;
+    pph_nanos each = served->item_took[kind];
+    return each > 0 ? PPH_MAX(2, PPH_MIN(most, (size_t)(step_target / each))) : most / 2;
+}
+
+static pph_jobs_limits batch_limits(const pph_served *served)
+{
+    return (pph_jobs_limits){.max_jobs = {batch_most(served, 0), batch_most(served, KIND_TEXT)},
                              .max_cost = {batch_pixels, BATCH_TOKENS},
                              .fill_cost = {batch_pixels / 2, BATCH_TOKENS / 2}};
 }
@@ -73,12 +85,13 @@ static bool wait_for_work(pph_served *served, pph_served_end_reason *reason)
 static void linger(pph_served *served)
 {
     pph_nanos began = pph_clock_now();
+    const pph_job *first = pph_jobs_peek(served->ready, began);
+    unsigned kind = first ? first->kind : 0;
     for (;;) {
         size_t count = pph_jobs_count(served->ready);
         pph_nanos now = pph_clock_now();
-        bool coming = served->preparing > 0;
-        pph_nanos until =
-            pph_linger_until(&served->linger, count, count >= BATCH_IMAGES, began, now);
+        bool full = count >= batch_most(served, kind), coming = served->preparing > 0;
+        pph_nanos until = pph_linger_until(&served->linger[kind], count, full, began, now);
         if (until <= now || served->unload || !coming ||
             !pph_cond_wait_until(&served->wake, &served->mutex, until))
             return;
@@ -90,13 +103,13 @@ static void linger(pph_served *served)
 static bool take_batch(pph_served *served, batch *out, pph_job_list *expired, pph_job_list *dropped,
                        pph_served_end_reason *reason)
 {
-    const pph_jobs_limits limits = batch_limits();
     pph_job_list taken = {0};
     pthread_mutex_lock(&served->mutex);
     bool ends = wait_for_work(served, reason);
     if (!ends) {
         linger(served);
         pph_nanos now = pph_clock_now();
+        const pph_jobs_limits limits = batch_limits(served);
         pph_jobs_take(served->ready, &limits, now, &taken, expired, dropped);
         if (served->state != PPH_WORKER_PROCESSING)
             pph_served_move(served, PPH_WORKER_PROCESSING);
@@ -191,7 +204,10 @@ static bool note_step(pph_served *served, const batch *work, const pph_error *er
     pthread_mutex_lock(&served->mutex);
     served->progress = now;
     served->last = *error;
-    pph_linger_ended(&served->linger, now - began, pph_jobs_count(served->ready), now);
+    pph_linger_ended(&served->linger[work->texts], now - began, pph_jobs_count(served->ready), now);
+    pph_nanos *took = &served->item_took[work->texts],
+              each = (now - began) / (pph_nanos)work->count;
+    *took = *took ? (3 * *took + each) / 4 : each;
     bool changed = pph_breaker_report(&served->breaker, ticket, PPH_BREAKER_STEP, error, now);
     pph_served_move(served, PPH_WORKER_READY);
     pthread_mutex_unlock(&served->mutex);

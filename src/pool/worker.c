@@ -178,6 +178,7 @@ static void unload(pph_served *served, pph_served_end_reason reason, const pph_e
     uint64_t weights, activations;
     served->kind->bytes(engine, &weights, &activations);
     served->kind->close(&engine);
+    pph_mem_trim();
     pph_governor_release(served->pool->governor, &served->governed);
     pph_metrics_set(&served->metrics->weight_bytes, 0);
     pph_metrics_set(&served->metrics->activation_bytes, 0);
