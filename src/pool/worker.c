@@ -107,11 +107,12 @@ static pph_status open_engine(pph_served *served, pph_engine **out, uint64_t *by
     if (status != PPH_OK)
         return pph_error_prefix(err, status, served->name);
     evict_all(&plan);
+    pph_pool_await(served->pool, served->governed);
     pph_timer *timer = start_spawn_timer(served, file_bytes);
     status = served->kind->open(out, &spec, err);
     pph_timer_free(&timer);
     if (status != PPH_OK)
-        pph_governor_release(served->pool->governor, &served->governed);
+        pph_pool_release(served->pool, &served->governed);
     return status;
 }
 
@@ -179,7 +180,7 @@ static void unload(pph_served *served, pph_served_end_reason reason, const pph_e
     served->kind->bytes(engine, &weights, &activations);
     served->kind->close(&engine);
     pph_mem_trim();
-    pph_governor_release(served->pool->governor, &served->governed);
+    pph_pool_release(served->pool, &served->governed);
     pph_metrics_set(&served->metrics->weight_bytes, 0);
     pph_metrics_set(&served->metrics->activation_bytes, 0);
     static const pph_event_kind kinds[] = {
