@@ -447,6 +447,32 @@ def test_results_come_as_they_are_ready():
         command.stdout.close()
 
 
+def test_lines_are_answered_as_they_come():
+    for words in ("embed", "--text", "-"), ("tokenize", "--json", "-"):
+        command = subprocess.Popen([str(COMMAND), *words, "-m", str(MODEL)], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE)
+        for text in "a", "two stars", "x y " * 5:
+            command.stdin.write(text.encode() + b"\n")
+            command.stdin.flush()
+            said = json.loads(command.stdout.readline())
+            assert said.get("input", said.get("text")) == text, said
+        command.stdin.write(b"the last")
+        command.stdin.close()
+        said = json.loads(command.stdout.readline())
+        assert said.get("input", said.get("text")) == "the last", said
+        assert command.stdout.read() == b"" and command.wait() == 0
+        command.stdout.close()
+
+
+def test_lines_are_many():
+    done = paraphym("tokenize", "-", stdin=b"a\n" * 200000)
+    assert done.returncode == 0 and done.stdout.count(b"\n") == 200000
+    done = paraphym("embed", "--text", "-", stdin=b"a\n" * 300 + b"x" * (65 << 20))
+    assert len(lines(done)) == 300 and done.returncode == 1
+    assert done.stderr.count(b"\n") == 1 and b"line" in done.stderr, done.stderr
+    fails("similarity", "--text", "-", stdin=b"a\n" * 10001, says="10000")
+
+
 def test_names_that_are_strange():
     content = (EXAMPLES / "red-circle.png").read_bytes()
     with Folder() as folder:
