@@ -54,10 +54,10 @@ static void tell_same(complaints *told)
 }
 
 /* Say which input an error is of, unless its sentence begins with it already. */
-static void complain(complaints *told, const pph_cli_inputs *inputs, size_t index,
+static void complain(complaints *told, const pph_cli_input *input, size_t index,
                      const pph_error *error)
 {
-    pph_str name = pph_cli_input_name(&inputs->items[index]);
+    pph_str name = pph_cli_input_name(input);
     bool of_model = pph_str_starts(pph_str_view(error->message), told->model);
     if (told->count++ && of_model && strcmp(error->message, told->last.message) == 0) {
         told->same++;
@@ -74,50 +74,89 @@ static void complain(complaints *told, const pph_cli_inputs *inputs, size_t inde
     pph_command_failed(&whole);
 }
 
-/* A line on a terminal's bottom for long work; nothing when stderr is no terminal. */
+/* A line on a terminal's bottom for long work; nothing when stderr is no terminal. Whatever is printed
+ * next writes over it. `count` is 0 when nobody knows it yet. */
 static void show_progress(size_t done, size_t count)
 {
-    if (count < 2 * WINDOW || !isatty(STDERR_FILENO) || isatty(STDOUT_FILENO))
+    if ((count && count < 2 * WINDOW) || !isatty(STDERR_FILENO) || isatty(STDOUT_FILENO))
         return;
-    fprintf(stderr, "\r%zu of %zu%s", done, count, done == count ? "\n" : "");
+    if (count)
+        fprintf(stderr, "%zu of %zu%s", done, count, done == count ? "\n" : "\r");
+    else if (done % WINDOW == 0)
+        fprintf(stderr, "%zu\r", done);
 }
 
+/* Inputs under way, first to last: [done, sent) modulo the window. */
 typedef struct embed_flight {
-    pph_future *futures[WINDOW];
+    struct {
+        pph_cli_input input;
+        pph_future *future;
+    } places[WINDOW];
+    size_t done, sent;
+    bool end; /* of the inputs */
 } embed_flight;
 
 static void flight_deinit(embed_flight *flight)
 {
     for (size_t i = 0; i < WINDOW; i++) {
-        pph_future_cancel(flight->futures[i]);
-        pph_future_free(&flight->futures[i]);
+        pph_future_cancel(flight->places[i].future);
+        pph_future_free(&flight->places[i].future);
+        pph_cli_input_deinit(&flight->places[i].input);
+    }
+}
+
+/* Send inputs until the window is full, there are none, or standard input would have to be waited for
+ * while results are due. */
+static void fill(embed_flight *flight, pph_session *session, pph_cli_inputs *inputs,
+                 complaints *told)
+{
+    while (!flight->end && flight->sent < flight->done + WINDOW) {
+        pph_cli_input *input = &flight->places[flight->sent % WINDOW].input;
+        pph_cli_step step;
+        pph_error error;
+        pph_cli_input_deinit(input);
+        bool wait = flight->sent == flight->done;
+        if (pph_cli_inputs_next(inputs, wait, input, &step, &error) != PPH_OK) {
+            told->count++;
+            pph_command_failed(&error);
+            flight->end = true;
+            return;
+        }
+        if (step == PPH_CLI_LATER)
+            return;
+        flight->end = step == PPH_CLI_END;
+        if (!flight->end)
+            flight->places[flight->sent++ % WINDOW].future =
+                pph_multimodal_embed(session->multimodal, pph_cli_input_view(input));
     }
 }
 
 /* Errors: the output's. Those of inputs are told. */
-static pph_status embed_all(pph_session *session, const pph_cli_inputs *inputs, complaints *told,
+static pph_status embed_all(pph_session *session, pph_cli_inputs *inputs, complaints *told,
                             pph_error *err)
 {
     PPH_AUTO(flight_deinit) embed_flight flight = {0};
-    size_t sent = 0;
-    for (size_t i = 0; i < inputs->count; i++) {
-        while (sent < inputs->count && sent < i + WINDOW) {
-            pph_input view = pph_cli_input_view(&inputs->items[sent]);
-            flight.futures[sent++ % WINDOW] = pph_multimodal_embed(session->multimodal, view);
-        }
-        pph_future **future = &flight.futures[i % WINDOW];
+    size_t count = inputs->reads_stdin ? 0 : inputs->count;
+    for (;;) {
         /* Whoever reads has what is ready before there is a wait. */
+        if (flight.sent == flight.done)
+            PPH_TRY(pph_command_flush(err));
+        fill(&flight, session, inputs, told);
+        if (flight.sent == flight.done)
+            return PPH_OK;
+        pph_cli_input *input = &flight.places[flight.done % WINDOW].input;
+        pph_future **future = &flight.places[flight.done % WINDOW].future;
         if (!pph_future_done(*future))
             PPH_TRY(pph_command_flush(err));
         pph_error error;
         if (pph_block_on(*future, &error) == PPH_OK)
-            PPH_TRY(print_line(&inputs->items[i], session->folder, pph_future_value(*future), err));
+            PPH_TRY(print_line(input, session->folder, pph_future_value(*future), err));
         else
-            complain(told, inputs, i, &error);
+            complain(told, input, flight.done, &error);
         pph_future_free(future);
-        show_progress(i + 1, inputs->count);
+        flight.done++;
+        show_progress(flight.done, count);
     }
-    return PPH_OK;
 }
 
 int pph_embed_run(const pph_command *self, int argc, char **argv)
@@ -141,8 +180,7 @@ int pph_embed_run(const pph_command *self, int argc, char **argv)
     service.fetch_timeout_ms = seconds * 1000;
     pph_error error;
     PPH_AUTO(pph_session_close) pph_session session = {0};
-    if (pph_cli_inputs_read(&inputs, &error) != PPH_OK ||
-        pph_session_open(&session, &common, &service, &error) != PPH_OK)
+    if (pph_session_open(&session, &common, &service, &error) != PPH_OK)
         return pph_command_failed(&error);
     PPH_AUTO(pph_free_at) char *root = NULL;
     if (pph_folder_find(&root, session.folder, &error) != PPH_OK)

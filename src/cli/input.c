@@ -1,22 +1,32 @@
-/* Inputs of the command line. Reads standard input at most once, and at most 64 MiB of it. */
+/* Inputs of the command line. Reads standard input at most once: a picture or a text of at most 64 MiB,
+ * or any number of lines of at most that, of which it keeps no more than it has given no one yet. */
 #include "cli/input.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
+enum { READ_SIZE = 65536 };
+
 static const size_t stdin_limit = (size_t)64 << 20;
+
+void pph_cli_input_deinit(pph_cli_input *input)
+{
+    pph_free(PPH_TAKE(input->line));
+    pph_buffer_deinit(&input->bytes);
+}
 
 void pph_cli_inputs_deinit(pph_cli_inputs *inputs)
 {
-    for (size_t i = 0; i < inputs->count; i++) {
-        pph_free(inputs->items[i].line);
-        pph_buffer_deinit(&inputs->items[i].bytes);
-    }
+    for (size_t i = 0; i < inputs->count; i++)
+        pph_cli_input_deinit(&inputs->items[i]);
     pph_free(inputs->items);
+    pph_buffer_deinit(&inputs->unread);
     *inputs = (pph_cli_inputs){0};
 }
 
@@ -74,44 +84,98 @@ static bool looks_like_picture(const pph_buffer *bytes)
     return false;
 }
 
-/* A picture, or one text without the end of its last line. */
-static pph_status take_whole(pph_cli_input *input, pph_buffer *bytes, pph_error *err)
+/* What was wrong with standard input, never as wrong usage. */
+static pph_status stdin_failure(pph_status status, pph_error *err)
 {
-    if (looks_like_picture(bytes) ||
-        pph_utf8_check((pph_str){(char *)bytes->data, bytes->size}) != SIZE_MAX) {
-        input->kind = PPH_INPUT_IMAGE_BYTES;
-        input->bytes = *bytes;
-        *bytes = (pph_buffer){0};
-        return PPH_OK;
-    }
-    size_t size = bytes->size;
-    while (size && (bytes->data[size - 1] == '\n' || bytes->data[size - 1] == '\r'))
-        size--;
-    input->line = pph_str_copy((pph_str){(char *)bytes->data, size});
-    input->line_size = size;
-    return input->line ? PPH_OK : PPH_FAIL_MEMORY(err, size);
+    if (status != PPH_INVALID_ARGUMENT)
+        return status;
+    if (err)
+        err->status = PPH_IO;
+    return PPH_IO;
 }
 
-static pph_status take_lines(pph_cli_inputs *inputs, const pph_buffer *bytes, pph_error *err)
+/* A picture, or one text without the end of its last line. */
+static pph_status read_whole(pph_cli_input *out, pph_error *err)
 {
-    for (size_t at = 0; at < bytes->size;) {
-        const char *line = (const char *)bytes->data + at;
-        const char *newline = memchr(line, '\n', bytes->size - at);
-        size_t size = newline ? (size_t)(newline - line) : bytes->size - at;
-        at += size + 1;
-        if (size && line[size - 1] == '\r')
-            size--;
-        pph_cli_input input = {.word = "-", .marked = true, .line_size = size};
-        input.line = pph_str_copy((pph_str){line, size});
-        if (!input.line)
-            return PPH_FAIL_MEMORY(err, size);
-        pph_status status = push(inputs, input, err);
-        if (status != PPH_OK) {
-            pph_free(input.line);
-            return status;
-        }
+    PPH_AUTO(pph_buffer_deinit) pph_buffer bytes = PPH_BUFFER_LIMIT(stdin_limit);
+    pph_status status = pph_file_read_fd(STDIN_FILENO, "standard input", &bytes, err);
+    if (status != PPH_OK)
+        return stdin_failure(status, err);
+    if (looks_like_picture(&bytes) ||
+        pph_utf8_check((pph_str){(char *)bytes.data, bytes.size}) != SIZE_MAX) {
+        out->kind = PPH_INPUT_IMAGE_BYTES;
+        out->bytes = bytes;
+        bytes = (pph_buffer){0};
+        return PPH_OK;
     }
+    size_t size = bytes.size;
+    while (size && (bytes.data[size - 1] == '\n' || bytes.data[size - 1] == '\r'))
+        size--;
+    out->line = pph_str_copy((pph_str){(char *)bytes.data, size});
+    out->line_size = size;
+    return out->line ? PPH_OK : PPH_FAIL_MEMORY(err, size);
+}
+
+/* Some more of standard input behind what is unread. */
+static pph_status read_more(pph_cli_inputs *inputs, pph_error *err)
+{
+    pph_buffer *unread = &inputs->unread;
+    if (inputs->unread_at) {
+        unread->size -= inputs->unread_at;
+        memmove(unread->data, unread->data + inputs->unread_at, unread->size);
+        inputs->unread_at = 0;
+    }
+    unread->limit = stdin_limit;
+    if (pph_buffer_reserve(unread, READ_SIZE, err) != PPH_OK)
+        return PPH_FAIL(err, PPH_TOO_LARGE, "standard input: a line of more than %zu bytes",
+                        unread->size);
+    ssize_t got = read(STDIN_FILENO, unread->data + unread->size, READ_SIZE);
+    if (got < 0 && errno != EINTR) {
+        char reason[128];
+        return PPH_FAIL(err, PPH_IO, "standard input: %s",
+                        pph_error_system(errno, reason, sizeof reason));
+    }
+    inputs->ended = got == 0;
+    unread->size += got > 0 ? (size_t)got : 0;
     return PPH_OK;
+}
+
+static bool is_readable(void)
+{
+    struct pollfd wait = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&wait, 1, 0) != 0;
+}
+
+/* The next line of standard input; PPH_CLI_END when there is none. */
+static pph_status next_line(pph_cli_inputs *inputs, bool wait, pph_cli_input *out,
+                            pph_cli_step *step, pph_error *err)
+{
+    const char *line, *newline = NULL;
+    size_t left, searched = 0;
+    for (;;) {
+        left = inputs->unread.size - inputs->unread_at;
+        line = left ? (const char *)inputs->unread.data + inputs->unread_at : NULL;
+        if (left > searched)
+            newline = memchr(line + searched, '\n', left - searched);
+        if (newline || inputs->ended)
+            break;
+        searched = left;
+        *step = PPH_CLI_LATER;
+        if (!wait && !is_readable())
+            return PPH_OK;
+        PPH_TRY(read_more(inputs, err));
+    }
+    *step = PPH_CLI_END;
+    if (!left)
+        return PPH_OK;
+    size_t size = newline ? (size_t)(newline - line) : left;
+    inputs->unread_at += size + (newline != NULL);
+    if (size && line[size - 1] == '\r')
+        size--;
+    out->line = pph_str_copy((pph_str){line, size});
+    out->line_size = size;
+    *step = PPH_CLI_INPUT;
+    return out->line ? PPH_OK : PPH_FAIL_MEMORY(err, size);
 }
 
 static bool is_address(const char *word)
@@ -143,36 +207,46 @@ static pph_input_kind kind_of(const pph_cli_input *input)
     return means_path(input->word) ? PPH_INPUT_IMAGE_FILE : PPH_INPUT_TEXT;
 }
 
-/* What standard input holds, in place of the word that stands for it at `index`. */
-static pph_status read_stdin(pph_cli_inputs *inputs, size_t index, pph_error *err)
+pph_status pph_cli_inputs_next(pph_cli_inputs *inputs, bool wait, pph_cli_input *out,
+                               pph_cli_step *step, pph_error *err)
 {
-    PPH_AUTO(pph_buffer_deinit) pph_buffer bytes = PPH_BUFFER_LIMIT(stdin_limit);
-    pph_status status = pph_file_read_fd(STDIN_FILENO, "standard input", &bytes, err);
-    if (status == PPH_INVALID_ARGUMENT && err)
-        err->status = PPH_IO;
-    if (status != PPH_OK)
-        return status;
-    if (!inputs->items[index].marked)
-        return take_whole(&inputs->items[index], &bytes, err);
-    /* The lines go behind what stands before the word, and what stood behind it goes behind them. */
-    pph_cli_inputs old = *inputs;
-    *inputs = (pph_cli_inputs){.reads_stdin = true};
-    status = PPH_OK;
-    for (size_t i = 0; i < old.count && status == PPH_OK; i++)
-        status = i == index ? take_lines(inputs, &bytes, err) : push(inputs, old.items[i], err);
-    pph_free(old.items);
-    return status;
+    for (; inputs->at < inputs->count; inputs->at++) {
+        pph_cli_input *item = &inputs->items[inputs->at];
+        *out = (pph_cli_input){.word = item->word, .marked = item->marked};
+        if (!is_stdin(item) || !item->marked) {
+            inputs->at++;
+            *step = PPH_CLI_INPUT;
+            if (is_stdin(item))
+                return read_whole(out, err);
+            out->kind = kind_of(item);
+            return PPH_OK;
+        }
+        PPH_TRY(next_line(inputs, wait, out, step, err));
+        if (*step != PPH_CLI_END)
+            return PPH_OK;
+    }
+    *step = PPH_CLI_END;
+    return PPH_OK;
 }
 
-pph_status pph_cli_inputs_read(pph_cli_inputs *inputs, pph_error *err)
+pph_status pph_cli_inputs_read(pph_cli_inputs *inputs, size_t limit, pph_error *err)
 {
-    size_t index = inputs->count;
-    for (size_t i = 0; i < inputs->count; i++)
-        if (is_stdin(&inputs->items[i]))
-            index = i;
-        else
-            inputs->items[i].kind = kind_of(&inputs->items[i]);
-    return index < inputs->count ? read_stdin(inputs, index, err) : PPH_OK;
+    PPH_AUTO(pph_cli_inputs_deinit) pph_cli_inputs all = {0};
+    for (;;) {
+        PPH_AUTO(pph_cli_input_deinit) pph_cli_input input = {0};
+        pph_cli_step step;
+        PPH_TRY(pph_cli_inputs_next(inputs, true, &input, &step, err));
+        if (step == PPH_CLI_END)
+            break;
+        if (all.count == limit)
+            return PPH_FAIL(err, PPH_TOO_LARGE, "more than %zu inputs; give fewer at once", limit);
+        PPH_TRY(push(&all, input, err));
+        input = (pph_cli_input){0};
+    }
+    pph_cli_inputs words = *inputs;
+    *inputs = all;
+    all = words;
+    return PPH_OK;
 }
 
 pph_str pph_cli_input_name(const pph_cli_input *input)

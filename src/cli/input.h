@@ -18,8 +18,13 @@ typedef struct pph_cli_inputs {
     pph_cli_input *items;
     size_t count, capacity;
     bool reads_stdin;
+    size_t at;         /* the next item to give */
+    pph_buffer unread; /* of standard input: begins at unread_at */
+    size_t unread_at;
+    bool ended; /* standard input has */
 } pph_cli_inputs;
 
+void pph_cli_input_deinit(pph_cli_input *input);
 void pph_cli_inputs_deinit(pph_cli_inputs *inputs);
 
 /* Take a word of the command line, which must outlive the inputs. */
@@ -27,13 +32,20 @@ PPH_CHECKED pph_status pph_cli_inputs_add(pph_cli_inputs *inputs, const char *wo
 PPH_CHECKED pph_status pph_cli_inputs_add_text(pph_cli_inputs *inputs, const char *word,
                                                pph_error *err);
 
-/* Once all words are known: say what each is, and read standard input.
+/* Once all words are known, the inputs in order, one a call; *out is the caller's to deinit.
  * A word that is not marked as text: an existing path, else an address (http:, https:, data:), else
  * literal text; "-" is standard input, a picture or a text by its first bytes. With a slash at its
  * beginning or an ending of a picture it is taken as a path even when nothing is there, so that a
- * mistyped name is an error and not a text. A text "-" is standard input, one text a line.
+ * mistyped name is an error and not a text. A text "-" is standard input, one text a line, read as it
+ * comes.
+ * wait    false: rather than wait for standard input, *step is PPH_CLI_LATER
  * Errors  standard input's; never PPH_INVALID_ARGUMENT, which is wrong usage */
-PPH_CHECKED pph_status pph_cli_inputs_read(pph_cli_inputs *inputs, pph_error *err);
+typedef enum pph_cli_step { PPH_CLI_INPUT, PPH_CLI_LATER, PPH_CLI_END } pph_cli_step;
+PPH_CHECKED pph_status pph_cli_inputs_next(pph_cli_inputs *inputs, bool wait, pph_cli_input *out,
+                                           pph_cli_step *step, pph_error *err);
+
+/* All of them at once, in place of the words. Errors: PPH_TOO_LARGE past `limit` inputs. */
+PPH_CHECKED pph_status pph_cli_inputs_read(pph_cli_inputs *inputs, size_t limit, pph_error *err);
 
 /* How an input is called: the word as it was given, or the text that was read in its place. */
 pph_str pph_cli_input_name(const pph_cli_input *input);

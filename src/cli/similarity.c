@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include <stdio.h>
 
+enum { INPUT_LIMIT = 10000 }; /* what the service takes at once */
+
 static pph_status take_input(void *context, const char *option, const char *value, pph_error *err)
 {
     return option ? pph_cli_inputs_add_text(context, value, err)
@@ -189,7 +191,7 @@ int pph_similarity_run(const pph_command *self, int argc, char **argv)
     if (leave >= 0)
         return leave;
     pph_error error;
-    if (pph_cli_inputs_read(&inputs, &error) != PPH_OK)
+    if (pph_cli_inputs_read(&inputs, INPUT_LIMIT, &error) != PPH_OK)
         return pph_command_failed(&error);
     if (inputs.count < 2)
         return pph_command_usage(self, "two inputs are needed, or more for a table");

@@ -56,6 +56,17 @@ static pph_status print_text(const pph_common *common, const pph_tokenizer *toke
     return pph_command_write(&line, err);
 }
 
+/* What is ready is written before there is a wait. */
+static pph_status next_text(pph_cli_inputs *inputs, pph_cli_input *out, pph_cli_step *step,
+                            pph_error *err)
+{
+    PPH_TRY(pph_cli_inputs_next(inputs, false, out, step, err));
+    if (*step != PPH_CLI_LATER)
+        return PPH_OK;
+    PPH_TRY(pph_command_flush(err));
+    return pph_cli_inputs_next(inputs, true, out, step, err);
+}
+
 /* A tokenizer.json alone, or a model by its folder or any of its files. */
 static pph_status open_tokenizer(pph_tokenizer **out, const char *model, pph_error *err)
 {
@@ -84,19 +95,23 @@ int pph_tokenize_run(const pph_command *self, int argc, char **argv)
     pph_error error;
     PPH_AUTO(pph_free_at) char *model = NULL;
     PPH_AUTO(pph_tokenizer_close) pph_tokenizer *tokenizer = NULL;
-    if (pph_cli_inputs_read(&inputs, &error) != PPH_OK ||
-        pph_command_model(&common, &model, &error) != PPH_OK ||
+    if (pph_command_model(&common, &model, &error) != PPH_OK ||
         open_tokenizer(&tokenizer, model, &error) != PPH_OK)
         return pph_command_failed(&error);
     pph_tokenizer_options options = pph_tokenizer_defaults();
     options.bare = bare;
     options.parse_special = parse;
     int status = PPH_EXIT_OK;
-    for (size_t i = 0; i < inputs.count; i++)
-        if (print_text(&common, tokenizer, &options, &inputs.items[i], &error) != PPH_OK) {
+    for (;;) {
+        PPH_AUTO(pph_cli_input_deinit) pph_cli_input input = {0};
+        pph_cli_step step;
+        if (next_text(&inputs, &input, &step, &error) != PPH_OK)
+            return pph_command_failed(&error);
+        if (step == PPH_CLI_END)
+            return pph_command_finish(status);
+        if (print_text(&common, tokenizer, &options, &input, &error) != PPH_OK)
             status = pph_command_failed(&error);
-            if (ferror(stdout))
-                break;
-        }
-    return pph_command_finish(status);
+        if (ferror(stdout))
+            return status;
+    }
 }

@@ -57,6 +57,7 @@ static void end_pool(pph_pool *pool)
     pph_governor_free(&pool->governor);
     pph_events_deinit(&pool->events);
     pph_metrics_registry_deinit(&pool->metrics);
+    pthread_cond_destroy(&pool->freed);
     pthread_mutex_destroy(&pool->mutex);
     pph_free(pool);
 }
@@ -73,6 +74,7 @@ static pph_status make(pph_pool **out, const pph_pool_options *options, pph_erro
     if (getrandom(&pool->hash_seed, sizeof pool->hash_seed, 0) != sizeof pool->hash_seed)
         pool->hash_seed = (uint64_t)pph_clock_now();
     pthread_mutex_init(&pool->mutex, NULL);
+    pph_cond_init(&pool->freed);
     pph_status status = pph_metrics_registry_init(&pool->metrics, err);
     if (status == PPH_OK) {
         status = pph_events_init(&pool->events, err);
@@ -80,6 +82,7 @@ static pph_status make(pph_pool **out, const pph_pool_options *options, pph_erro
             pph_metrics_registry_deinit(&pool->metrics);
     }
     if (status != PPH_OK) {
+        pthread_cond_destroy(&pool->freed);
         pthread_mutex_destroy(&pool->mutex);
         pph_free(pool);
         return status;
@@ -132,6 +135,22 @@ void pph_pool_tell(pph_pool *pool, pph_metrics_model *metrics, const pph_pool_ev
 {
     pph_metrics_event(metrics, event);
     pph_events_emit(&pool->events, event);
+}
+
+void pph_pool_release(pph_pool *pool, pph_governor_model **model)
+{
+    pthread_mutex_lock(&pool->mutex);
+    pph_governor_release(pool->governor, model);
+    pthread_cond_broadcast(&pool->freed);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+void pph_pool_await(pph_pool *pool, pph_governor_model *model)
+{
+    pthread_mutex_lock(&pool->mutex);
+    while (!pph_governor_start(pool->governor, model))
+        pthread_cond_wait(&pool->freed, &pool->mutex);
+    pthread_mutex_unlock(&pool->mutex);
 }
 
 static void read_memory(pph_pool *pool)

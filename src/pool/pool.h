@@ -26,7 +26,13 @@ struct pph_pool {
     _Atomic uint64_t callers;    /* numbers given to handles */
     pthread_mutex_t mutex;       /* guards the list */
     pph_served *served;          /* grows at its head until the pool closes */
+    pthread_cond_t freed;        /* the governor was given memory back */
 };
+
+/* Give a model's memory back to the governor, and wait until what was reserved may be taken. No lock of
+ * a model is held. */
+void pph_pool_release(pph_pool *pool, pph_governor_model **model);
+void pph_pool_await(pph_pool *pool, pph_governor_model *model);
 
 /* Tell the listener, if there is one. No lock may be held. */
 void pph_pool_tell(pph_pool *pool, pph_metrics_model *metrics, const pph_pool_event *event);

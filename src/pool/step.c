@@ -84,17 +84,15 @@ static bool wait_for_work(pph_served *served, pph_served_end_reason *reason)
 /* Under the lock: something is ready. Where more is just being prepared, it is worth a moment. */
 static void linger(pph_served *served)
 {
-    pph_nanos began = pph_clock_now();
-    const pph_job *first = pph_jobs_peek(served->ready, began);
-    unsigned kind = first ? first->kind : 0;
-    for (;;) {
-        size_t count = pph_jobs_count(served->ready);
-        pph_nanos now = pph_clock_now();
-        bool full = count >= batch_most(served, kind), coming = served->preparing > 0;
-        pph_nanos until = pph_linger_until(&served->linger[kind], count, full, began, now);
-        if (until <= now || served->unload || !coming ||
-            !pph_cond_wait_until(&served->wake, &served->mutex, until))
+    pph_nanos now = pph_clock_now();
+    pph_jobs_view next;
+    while (served->preparing > 0 && !served->unload && pph_jobs_peek(served->ready, now, &next)) {
+        bool full = next.jobs >= batch_most(served, next.kind);
+        pph_nanos until =
+            pph_linger_until(&served->linger[next.kind], next.jobs, full, next.oldest, now);
+        if (until <= now || !pph_cond_wait_until(&served->wake, &served->mutex, until))
             return;
+        now = pph_clock_now();
     }
 }
 

@@ -95,7 +95,7 @@ static void trim(pph_served *served)
 static void give_back(pph_served *served)
 {
     pthread_mutex_lock(&served->mutex);
-    pph_governor_release(served->pool->governor, &served->governed);
+    pph_pool_release(served->pool, &served->governed);
     served->evict = false;
     pthread_cond_broadcast(&served->idle);
     pthread_mutex_unlock(&served->mutex);
@@ -117,6 +117,7 @@ static pph_status open_engine(pph_served *served, pph_engine **out, uint64_t *by
     served->governed = governed;
     pthread_mutex_unlock(&served->mutex);
     evict_all(&plan);
+    pph_pool_await(served->pool, served->governed);
     pph_timer *timer = start_spawn_timer(served, file_bytes);
     status = served->kind->open(out, &spec, err);
     pph_timer_free(&timer);
