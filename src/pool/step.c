@@ -179,6 +179,12 @@ static void keep_vector(pph_item *item, const float *row, size_t dimensions)
         item->vector[i] = row[i] * scale;
 }
 
+/* A model that failed so may be damaged in memory: it is loaded anew. */
+static bool is_broken(const pph_error *error)
+{
+    return error->status == PPH_MODEL_ERROR || error->status == PPH_INTERNAL;
+}
+
 /* The step is over: the breaker, the gauges and the state learn how it went. True when the breaker's
  * state changed. */
 static bool note_step(pph_served *served, const batch *work, const pph_error *error,
@@ -203,7 +209,7 @@ static bool note_step(pph_served *served, const batch *work, const pph_error *er
               each = (now - began) / (pph_nanos)work->count;
     *took = *took ? (3 * *took + each) / 4 : each;
     bool changed = pph_breaker_report(&served->breaker, ticket, PPH_BREAKER_STEP, error, now);
-    pph_served_move(served, PPH_WORKER_READY);
+    pph_served_move(served, is_broken(error) ? PPH_WORKER_FAILED : PPH_WORKER_READY);
     pthread_mutex_unlock(&served->mutex);
     return changed;
 }
@@ -246,12 +252,6 @@ static void run_batch(pph_served *served, batch *work, pph_error *error)
     }
     if (changed)
         pph_served_tell_breaker(served, error);
-}
-
-/* A model that failed so may be damaged in memory: it is loaded anew. */
-static bool is_broken(const pph_error *error)
-{
-    return error->status == PPH_MODEL_ERROR || error->status == PPH_INTERNAL;
 }
 
 static void back_to_ready(pph_served *served)

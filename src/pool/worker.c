@@ -91,14 +91,15 @@ static void trim(pph_served *served)
     pph_governor_victims_deinit(&plan);
 }
 
-/* The memory is free; whoever waits for it goes on. */
+/* The memory is free: whoever evicts this model goes on, and so does who waits for the room. */
 static void give_back(pph_served *served)
 {
     pthread_mutex_lock(&served->mutex);
-    pph_pool_release(served->pool, &served->governed);
+    pph_governor_model *governed = PPH_TAKE(served->governed);
     served->evict = false;
     pthread_cond_broadcast(&served->idle);
     pthread_mutex_unlock(&served->mutex);
+    pph_pool_release(served->pool, &governed);
 }
 
 static pph_status open_engine(pph_served *served, pph_engine **out, uint64_t *bytes, pph_error *err)
@@ -140,6 +141,12 @@ static void load_failed(pph_served *served, const pph_error *error, pph_nanos be
     tell(served, PPH_EVENT_FAILED, error, 0, now - began);
     if (changed)
         pph_served_tell_breaker(served, error);
+}
+
+/* Under the lock: something waits for an engine. */
+static bool is_asked_for(const pph_served *served)
+{
+    return !served->unload && pph_jobs_count(served->waiting) + pph_jobs_count(served->ready) > 0;
 }
 
 /* A worker that broke is not replaced at once. False when nobody wants it any more: it ends before it
@@ -191,7 +198,8 @@ static bool load(pph_served *served)
 static void unload(pph_served *served, pph_served_end_reason reason, const pph_error *why)
 {
     pthread_mutex_lock(&served->mutex);
-    pph_served_move(served, reason == PPH_SERVED_BROKEN ? PPH_WORKER_FAILED : PPH_WORKER_EVICTING);
+    if (reason != PPH_SERVED_BROKEN) /* else it has failed already */
+        pph_served_move(served, PPH_WORKER_EVICTING);
     while (served->preparing)
         pthread_cond_wait(&served->idle, &served->mutex);
     pph_engine *engine = PPH_TAKE(served->engine);
@@ -214,12 +222,6 @@ static void unload(pph_served *served, pph_served_end_reason reason, const pph_e
         [PPH_SERVED_BROKEN] = PPH_EVENT_REPLACED,
     };
     tell(served, kinds[reason], reason == PPH_SERVED_BROKEN ? why : NULL, weights + activations, 0);
-}
-
-/* Under the lock: something waits for an engine. */
-static bool is_asked_for(const pph_served *served)
-{
-    return !served->unload && pph_jobs_count(served->waiting) + pph_jobs_count(served->ready) > 0;
 }
 
 /* What was prepared for an engine that is gone for good. */
