@@ -31,7 +31,7 @@ static void queue_remove(pph_item_queue *queue, pph_item *item)
         queue->last = at;
 }
 
-static void end_list(pph_job_list *list, pph_status status, const char *message)
+void pph_served_end_list(pph_job_list *list, pph_status status, const char *message)
 {
     for (pph_job *job; (job = pph_job_list_pop(list));) {
         pph_item *item = pph_request_item_of(job);
@@ -85,10 +85,16 @@ void pph_served_end(pph_item *item)
     if (heir)
         run_heir(heir);
     bool credited = item->credited;
-    if (item->error.status == PPH_CANCELLED)
+    if (pph_request_late(item->request, pph_clock_now()))
+        pph_metrics_add(&served->metrics->deadline_misses, 1);
+    else if (item->error.status == PPH_CANCELLED)
         pph_metrics_add(&served->metrics->cancellations, 1);
-    pph_request_item_ended(item, atomic_load(&served->dimensions));
+    pph_breaker_ticket ticket = item->request->ticket;
+    bool last = pph_request_item_ended(item, atomic_load(&served->dimensions));
     pthread_mutex_lock(&served->mutex);
+    /* A trial that never came to run leaves its place to another; one that ran has left it already. */
+    if (last)
+        pph_breaker_abandon(&served->breaker, ticket);
     served->credits_out -= credited;
     served->live--;
     handle->items--;
@@ -203,9 +209,11 @@ static pph_status prepare_picture(const pph_served *served, pph_item *item, pph_
 }
 
 /* The engine stays while an item is in preparation. False when there is none: it broke since the item
- * got its credit, which is back, and the item waits again; or it ends here. */
+ * got its credit, which is back, and the item waits again, for a new worker where the last one has
+ * left meanwhile; or it ends here. */
 static bool hold_engine(pph_served *served, pph_item *item)
 {
+    bool spawn = false;
     pthread_mutex_lock(&served->mutex);
     bool held = served->engine && pph_state_serves(served->state);
     pph_status status = PPH_OK;
@@ -214,9 +222,15 @@ static bool hold_engine(pph_served *served, pph_item *item)
     } else {
         item->credited = false;
         served->credits_out--;
-        status = pph_jobs_push(served->waiting, &item->place, pph_clock_now(), &item->error);
+        pph_nanos now = pph_clock_now();
+        status = pph_served_remembered(served, now, &item->error);
+        if (status == PPH_OK)
+            status = pph_jobs_push(served->waiting, &item->place, now, &item->error);
+        spawn = status == PPH_OK && pph_served_want_worker(served);
     }
     pthread_mutex_unlock(&served->mutex);
+    if (spawn)
+        pph_served_spawn(served);
     if (status != PPH_OK)
         pph_served_end(item);
     return held;
@@ -285,9 +299,15 @@ static void run_heir(pph_item *item)
         return;
     }
     pthread_mutex_lock(&served->mutex);
-    pph_status status = pph_jobs_push(served->ready, &item->place, pph_clock_now(), &item->error);
+    pph_nanos now = pph_clock_now();
+    pph_status status = pph_served_remembered(served, now, &item->error);
+    if (status == PPH_OK)
+        status = pph_jobs_push(served->ready, &item->place, now, &item->error);
+    bool spawn = status == PPH_OK && pph_served_want_worker(served);
     pthread_cond_signal(&served->wake);
     pthread_mutex_unlock(&served->mutex);
+    if (spawn)
+        pph_served_spawn(served);
     if (status != PPH_OK)
         pph_served_end(item);
 }
@@ -368,9 +388,8 @@ static void start_items(pph_served *served)
         pph_item *item = take_waiting(served, &expired, &dropped);
         if (!item && !expired.count && !dropped.count)
             return;
-        pph_metrics_add(&served->metrics->deadline_misses, expired.count);
-        end_list(&expired, PPH_TIMEOUT, "the time allowed was over before it was run");
-        end_list(&dropped, PPH_CANCELLED, "cancelled before it was run");
+        pph_served_end_list(&expired, PPH_TIMEOUT, "the time allowed was over before it was run");
+        pph_served_end_list(&dropped, PPH_CANCELLED, "cancelled before it was run");
         if (item)
             start_item(item);
     }

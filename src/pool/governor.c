@@ -382,6 +382,16 @@ bool pph_governor_claim(pph_governor *governor, pph_governor_model *model)
     return can;
 }
 
+bool pph_governor_is_claimed(pph_governor *governor, const pph_governor_model *model)
+{
+    if (!model)
+        return false;
+    pthread_mutex_lock(&governor->mutex);
+    bool claimed = model->claimed;
+    pthread_mutex_unlock(&governor->mutex);
+    return claimed;
+}
+
 pph_status pph_governor_trim(pph_governor *governor, pph_governor_victims *plan, pph_error *err)
 {
     *plan = (pph_governor_victims){0};

@@ -111,6 +111,9 @@ bool pph_governor_pin(pph_governor *governor, pph_governor_model *model, bool pi
  * claimed by another. */
 PPH_CHECKED bool pph_governor_claim(pph_governor *governor, pph_governor_model *model);
 
+/* Its memory is promised, to whomever. False for NULL. */
+bool pph_governor_is_claimed(pph_governor *governor, const pph_governor_model *model);
+
 /* Claim what is needed to be within the limit again; all that can go where that is not enough.
  * Errors  PPH_OUT_OF_MEMORY; nothing is claimed then */
 PPH_CHECKED pph_status pph_governor_trim(pph_governor *governor, pph_governor_victims *plan,

@@ -179,8 +179,9 @@ static void look_at_model(pph_served *served, pph_health_model *out, pph_error *
         .name = served->name,
         .load = served->engine                       ? PPH_HEALTH_LOADED
                 : loading                            ? PPH_HEALTH_LOADING
-                : served->state == PPH_WORKER_FAILED ? PPH_HEALTH_LOAD_FAILED
-                                                     : PPH_HEALTH_UNLOADED,
+                : served->state == PPH_WORKER_FAILED && served->failure.status != PPH_OK
+                    ? PPH_HEALTH_LOAD_FAILED
+                    : PPH_HEALTH_UNLOADED,
         .breaker = served->breaker.state == PPH_BREAKER_OPEN        ? PPH_HEALTH_BREAKER_OPEN
                    : served->breaker.state == PPH_BREAKER_HALF_OPEN ? PPH_HEALTH_BREAKER_HALF_OPEN
                                                                     : PPH_HEALTH_BREAKER_CLOSED,

@@ -58,6 +58,11 @@ pph_status pph_request_check(const pph_input *input, size_t max_bytes, pph_error
     return PPH_OK;
 }
 
+bool pph_request_late(const pph_request *request, pph_nanos now)
+{
+    return request->deadline != PPH_FOREVER && now >= request->deadline;
+}
+
 bool pph_request_abandoned(const pph_request *request)
 {
     return atomic_load(&request->cancelled) || pph_future_done(request->future);
@@ -98,6 +103,8 @@ static void release_request(pph_request *request)
 static void call_off(pph_request *request)
 {
     atomic_store(&request->cancelled, true);
+    for (size_t i = 0; i < request->count; i++)
+        pph_job_cancel(&request->items[i].place);
     for (size_t i = 0; i < request->count; i++) {
         pthread_mutex_lock(&request->mutex);
         pph_future *fetch = pph_future_ref(request->items[i].fetch);
@@ -115,6 +122,13 @@ static void on_cancel(pph_future *future, void *context)
     release_request(context);
 }
 
+static void say_late(const pph_request *request, pph_error *error)
+{
+    (void)PPH_FAIL(error, PPH_TIMEOUT, "%s: not answered within the %lld ms allowed",
+                   request->served->name,
+                   (long long)((request->deadline - request->created) / 1000000));
+}
+
 /* On the loop, once: at the deadline, or when the timer was called off. */
 static void on_deadline(void *context, pph_status status)
 {
@@ -122,9 +136,7 @@ static void on_deadline(void *context, pph_status status)
     pph_served *served = request->served;
     if (status == PPH_OK) {
         pph_error error;
-        (void)PPH_FAIL(&error, PPH_TIMEOUT, "%s: not answered within the %lld ms allowed",
-                       request->served->name,
-                       (long long)((request->deadline - request->created) / 1000000));
+        say_late(request, &error);
         bool mine = pph_future_fail(request->future, &error);
         call_off(request);
         if (mine) {
@@ -309,6 +321,11 @@ static bool answer(pph_request *request, size_t dimensions)
         (void)PPH_FAIL(&error, PPH_CANCELLED, "the operation was cancelled");
         return pph_future_fail(request->future, &error);
     }
+    /* The timer may be a moment late, or could not be had: the answer is the same. */
+    if (pph_request_late(request, pph_clock_now())) {
+        say_late(request, &error);
+        return pph_future_fail(request->future, &error);
+    }
     bool single = request->form == PPH_REQUEST_SINGLE || request->form == PPH_REQUEST_PAIR;
     const pph_error *failed = first_error(request);
     if (single && failed)
@@ -340,10 +357,12 @@ static void finish(pph_request *request, size_t dimensions)
     release_request(request);
 }
 
-void pph_request_item_ended(pph_item *item, size_t dimensions)
+bool pph_request_item_ended(pph_item *item, size_t dimensions)
 {
     pph_request *request = item->request;
     release_inputs(item);
-    if (atomic_fetch_sub(&request->left, 1) == 1)
+    bool last = atomic_fetch_sub(&request->left, 1) == 1;
+    if (last)
         finish(request, dimensions);
+    return last;
 }

@@ -86,6 +86,9 @@ void pph_request_item_prepared(pph_item *item);
 
 /* One item has ended: its vector (f32 [dimensions], on the heap) or its error is in place. Frees
  * what it was prepared into; answers the request, and frees it, when this was the last. */
-void pph_request_item_ended(pph_item *item, size_t dimensions);
+bool pph_request_item_ended(pph_item *item, size_t dimensions);
+
+/* Its deadline has passed. */
+bool pph_request_late(const pph_request *request, pph_nanos now);
 
 #endif

@@ -107,6 +107,24 @@ void pph_served_timer_ended(pph_served *served)
     pthread_mutex_unlock(&served->mutex);
 }
 
+pph_status pph_served_remembered(const pph_served *served, pph_nanos now, pph_error *err)
+{
+    if (served->state != PPH_WORKER_FAILED || served->failure.status == PPH_OK ||
+        now >= served->retry_at)
+        return PPH_OK;
+    return PPH_FAIL(err, served->failure.status, "%s", served->failure.message);
+}
+
+bool pph_served_want_worker(pph_served *served)
+{
+    if (served->alive)
+        return false;
+    pph_served_move(served, PPH_WORKER_SPAWNING);
+    served->alive = true;
+    served->unload = false;
+    return true;
+}
+
 /* Under the lock: why work that comes now is not taken. */
 static pph_status refusal(pph_served *served, pph_request *request, pph_nanos now, pph_error *err)
 {
@@ -115,16 +133,17 @@ static pph_status refusal(pph_served *served, pph_request *request, pph_nanos no
     if (served->late)
         return PPH_FAIL(err, PPH_SPAWN_TIMEOUT, "%s: the model still loads; try again later",
                         served->name);
-    if (served->state == PPH_WORKER_FAILED && !served->alive && now < served->retry_at)
-        return PPH_FAIL(err, served->failure.status, "%s", served->failure.message);
+    PPH_TRY(pph_served_remembered(served, now, err));
     pph_status status = pph_breaker_admit(&served->breaker, now, &request->ticket, err);
     return status == PPH_OK ? PPH_OK : pph_error_prefix(err, status, served->name);
 }
 
 /* Under the lock: put the items in, those that do not fit carrying their error. */
 static void queue_items(pph_served *served, pph_request *request, const pph_error *refused,
-                        pph_nanos now, pph_job_list *out)
+                        pph_nanos now, pph_job_list *out, pph_job_list *expired,
+                        pph_job_list *dropped)
 {
+    bool swept = false;
     for (size_t i = 0; i < request->count; i++) {
         pph_item *item = &request->items[i];
         if (refused->status != PPH_OK && item->error.status == PPH_OK)
@@ -133,6 +152,12 @@ static void queue_items(pph_served *served, pph_request *request, const pph_erro
         pph_status status = refused->status;
         if (status == PPH_OK)
             status = pph_jobs_push(served->waiting, &item->place, now, &full);
+        if (status == PPH_QUEUE_FULL && !swept) {
+            /* What nobody waits for any more makes room for what somebody does. */
+            swept = true;
+            pph_jobs_sweep(served->waiting, now, expired, dropped);
+            status = pph_jobs_push(served->waiting, &item->place, now, &full);
+        }
         if (status == PPH_OK)
             continue;
         if (refused->status == PPH_OK)
@@ -155,21 +180,15 @@ void pph_served_mark_busy(pph_served *served)
 void pph_served_submit(pph_served *served, pph_request *request)
 {
     pph_error refused = {0};
-    pph_job_list out = {0};
+    pph_job_list out = {0}, expired = {0}, dropped = {0};
     pph_nanos now = pph_clock_now();
     pthread_mutex_lock(&served->mutex);
-    (void)refusal(served, request, now, &refused);
+    if (refusal(served, request, now, &refused) == PPH_OK)
+        served->ticket = pph_breaker_later(served->ticket, request->ticket);
     served->live += request->count;
     request->multimodal->items += request->count;
-    queue_items(served, request, &refused, now, &out);
-    bool queued = pph_jobs_count(served->waiting) > 0;
-    bool spawn = queued && !served->alive;
-    if (spawn) {
-        pph_served_move(served, PPH_WORKER_SPAWNING);
-        served->alive = true;
-        served->unload = false;
-        served->evict = false;
-    }
+    queue_items(served, request, &refused, now, &out, &expired, &dropped);
+    bool spawn = pph_jobs_count(served->waiting) > 0 && pph_served_want_worker(served);
     pph_served_mark_busy(served);
     pph_metrics_set(&served->metrics->queue_depth, pph_jobs_count(served->waiting));
     pthread_mutex_unlock(&served->mutex);
@@ -178,15 +197,26 @@ void pph_served_submit(pph_served *served, pph_request *request)
     /* The request may be gone with its last item: it is not looked at any more. */
     for (pph_job *job; (job = pph_job_list_pop(&out));)
         pph_served_end(pph_request_item_of(job));
+    pph_served_end_list(&expired, PPH_TIMEOUT, "the time allowed was over before it was run");
+    pph_served_end_list(&dropped, PPH_CANCELLED, "cancelled before it was run");
     pph_served_dispatch(served);
+}
+
+void pph_served_ask_to_go(pph_served *served)
+{
+    pthread_mutex_lock(&served->mutex);
+    if (pph_governor_is_claimed(served->pool->governor, served->governed)) {
+        served->evict = true;
+        pthread_cond_signal(&served->wake);
+    }
+    pthread_mutex_unlock(&served->mutex);
 }
 
 void pph_served_evict(pph_served *served)
 {
+    pph_served_ask_to_go(served);
     pthread_mutex_lock(&served->mutex);
-    served->evict = true;
-    pthread_cond_signal(&served->wake);
-    while (served->evict && served->alive)
+    while (pph_governor_is_claimed(served->pool->governor, served->governed))
         pthread_cond_wait(&served->idle, &served->mutex);
     pthread_mutex_unlock(&served->mutex);
 }

@@ -58,6 +58,7 @@ struct pph_served {
     pph_nanos retry_at;
     pph_backoff backoff;
     pph_breaker breaker;
+    pph_breaker_ticket ticket; /* the latest admission: a load is made for it */
 
     /* Set between loads only, with no item in preparation. */
     pph_engine *engine;
@@ -94,6 +95,13 @@ void pph_served_mark_busy(pph_served *served);
 /* The governor learns what the engine holds; false when that is too much. The worker's thread. */
 bool pph_served_settle(pph_served *served, const pph_engine *engine);
 
+/* A load failed, and it is too early for the next: that failure. Under the lock. */
+PPH_CHECKED pph_status pph_served_remembered(const pph_served *served, pph_nanos now,
+                                             pph_error *err);
+/* Something was put into a queue: true when pph_served_spawn has to be called for it, after the lock
+ * was given back. Under the lock. */
+bool pph_served_want_worker(pph_served *served);
+
 /* Queue all items of a request, or end them with the reason why not. */
 void pph_served_submit(pph_served *served, pph_request *request);
 
@@ -105,6 +113,9 @@ void pph_served_end(pph_item *item);
 /* The same on a prepare thread, for the worker: the last item of a table of similarities computes it,
  * which may take seconds. */
 void pph_served_end_aside(pph_item *item);
+
+/* End a list of them, each with this error. */
+void pph_served_end_list(pph_job_list *list, pph_status status, const char *message);
 
 /* End all that waits with *reason; of one handle alone, when it is given. */
 void pph_served_refuse(pph_served *served, const pph_multimodal *handle, const pph_error *reason);
@@ -125,7 +136,13 @@ void pph_served_end_followers(pph_share *told);
 void pph_served_timer_begun(pph_served *served);
 void pph_served_timer_ended(pph_served *served);
 
-/* The governor promised this model's memory: returns when it is given back. Not on the loop. */
+/* Tell the listener that the breaker has changed. No lock held. */
+void pph_served_tell_breaker(pph_served *served, const pph_error *error);
+
+/* The governor promised this model's memory to another: the worker is to give it back. It may have
+ * done so already, for reasons of its own. */
+void pph_served_ask_to_go(pph_served *served);
+/* The same, and returns when it is given back. Not on the loop. */
 void pph_served_evict(pph_served *served);
 
 /* Start the worker's thread; the state is SPAWNING and `alive` set by the caller. No lock held. */

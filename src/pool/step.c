@@ -123,15 +123,6 @@ static bool take_batch(pph_served *served, batch *out, pph_job_list *expired, pp
     return !ends;
 }
 
-static void end_list(pph_job_list *list, pph_status status, const char *message)
-{
-    for (pph_job *job; (job = pph_job_list_pop(list));) {
-        pph_item *item = pph_request_item_of(job);
-        (void)PPH_FAIL(&item->error, status, "%s", message);
-        pph_served_end(item);
-    }
-}
-
 /* End those whose callers have gone; keep the others. */
 static void drop_abandoned(batch *work)
 {
@@ -188,6 +179,12 @@ static void keep_vector(pph_item *item, const float *row, size_t dimensions)
         item->vector[i] = row[i] * scale;
 }
 
+/* A model that failed so may be damaged in memory: it is loaded anew. */
+static bool is_broken(const pph_error *error)
+{
+    return error->status == PPH_MODEL_ERROR || error->status == PPH_INTERNAL;
+}
+
 /* The step is over: the breaker, the gauges and the state learn how it went. True when the breaker's
  * state changed. */
 static bool note_step(pph_served *served, const batch *work, const pph_error *error,
@@ -201,18 +198,23 @@ static bool note_step(pph_served *served, const batch *work, const pph_error *er
                       work->texts ? work->count : 0);
     pthread_mutex_lock(&served->mutex);
     served->progress = now;
-    served->last = *error;
+    /* What says nothing of the model, a bad input, is not kept for its health. */
+    if (pph_breaker_judge(PPH_BREAKER_STEP, error->status) != PPH_BREAKER_NEUTRAL)
+        served->last = *error;
+    /* A load proves little: a model that fails at every step is loaded ever more seldom. */
+    if (error->status == PPH_OK)
+        pph_backoff_reset(&served->backoff);
     pph_linger_ended(&served->linger[work->texts], now - began, pph_jobs_count(served->ready), now);
     pph_nanos *took = &served->item_took[work->texts],
               each = (now - began) / (pph_nanos)work->count;
     *took = *took ? (3 * *took + each) / 4 : each;
     bool changed = pph_breaker_report(&served->breaker, ticket, PPH_BREAKER_STEP, error, now);
-    pph_served_move(served, PPH_WORKER_READY);
+    pph_served_move(served, is_broken(error) ? PPH_WORKER_FAILED : PPH_WORKER_READY);
     pthread_mutex_unlock(&served->mutex);
     return changed;
 }
 
-static void tell_breaker(pph_served *served, const pph_error *error)
+void pph_served_tell_breaker(pph_served *served, const pph_error *error)
 {
     pthread_mutex_lock(&served->mutex);
     bool open = served->breaker.state == PPH_BREAKER_OPEN;
@@ -249,13 +251,7 @@ static void run_batch(pph_served *served, batch *work, pph_error *error)
             pph_served_end(item);
     }
     if (changed)
-        tell_breaker(served, error);
-}
-
-/* A model that failed so may be damaged in memory: it is loaded anew. */
-static bool is_broken(const pph_error *error)
-{
-    return error->status == PPH_MODEL_ERROR || error->status == PPH_INTERNAL;
+        pph_served_tell_breaker(served, error);
 }
 
 static void back_to_ready(pph_served *served)
@@ -271,9 +267,8 @@ pph_served_end_reason pph_served_run(pph_served *served, pph_error *why)
     batch work;
     pph_job_list expired = {0}, dropped = {0};
     while (take_batch(served, &work, &expired, &dropped, &reason)) {
-        pph_metrics_add(&served->metrics->deadline_misses, expired.count);
-        end_list(&expired, PPH_TIMEOUT, "the time allowed was over before it was run");
-        end_list(&dropped, PPH_CANCELLED, "cancelled before it was run");
+        pph_served_end_list(&expired, PPH_TIMEOUT, "the time allowed was over before it was run");
+        pph_served_end_list(&dropped, PPH_CANCELLED, "cancelled before it was run");
         drop_abandoned(&work);
         if (!work.count) {
             back_to_ready(served);

@@ -34,7 +34,10 @@ static void on_spawn_late(void *context, pph_status status)
 {
     pph_served *served = context;
     pthread_mutex_lock(&served->mutex);
-    bool late = status == PPH_OK && served->alive && served->state == PPH_WORKER_LOADING;
+    /* Called off too late, it may find the next load under way: that has time of its own. */
+    pph_nanos allowed = PPH_MILLIS(served->pool->options.spawn_timeout_ms);
+    bool late = status == PPH_OK && served->alive && served->state == PPH_WORKER_LOADING &&
+                pph_clock_now() - served->progress >= allowed;
     served->late |= late;
     pthread_mutex_unlock(&served->mutex);
     if (late) {
@@ -75,24 +78,28 @@ bool pph_served_settle(pph_served *served, const pph_engine *engine)
     return pph_governor_settle(served->pool->governor, served->governed, &real, pph_clock_now());
 }
 
-/* More is held than was estimated: what is idle makes room. No lock held. */
+/* More is held than was estimated: what is idle makes room, this model perhaps too. Two that trim at
+ * once may have chosen each other: nobody waits here. No lock held. */
 static void trim(pph_served *served)
 {
     pph_governor_victims plan;
     if (pph_governor_trim(served->pool->governor, &plan, NULL) != PPH_OK)
         return;
     for (size_t i = 0; i < plan.count; i++) {
-        pph_served *victim = plan.victims[i].owner;
-        if (victim != served) {
-            pph_served_evict(victim);
-            continue;
-        }
-        /* Its own worker must not wait for itself. */
-        pthread_mutex_lock(&served->mutex);
-        served->evict = true;
-        pthread_mutex_unlock(&served->mutex);
+        pph_served_ask_to_go(plan.victims[i].owner);
     }
     pph_governor_victims_deinit(&plan);
+}
+
+/* The memory is free: whoever evicts this model goes on, and so does who waits for the room. */
+static void give_back(pph_served *served)
+{
+    pthread_mutex_lock(&served->mutex);
+    pph_governor_model *governed = PPH_TAKE(served->governed);
+    served->evict = false;
+    pthread_cond_broadcast(&served->idle);
+    pthread_mutex_unlock(&served->mutex);
+    pph_pool_release(served->pool, &governed);
 }
 
 static pph_status open_engine(pph_served *served, pph_engine **out, uint64_t *bytes, pph_error *err)
@@ -102,17 +109,21 @@ static pph_status open_engine(pph_served *served, pph_engine **out, uint64_t *by
     PPH_TRY(served->kind->estimate(&spec, bytes, &file_bytes, err));
     tell(served, PPH_EVENT_LOADING, NULL, *bytes, 0);
     pph_governor_victims plan;
+    pph_governor_model *governed = NULL;
     pph_status status =
-        pph_governor_reserve(served->pool->governor, served, *bytes, &served->governed, &plan, err);
+        pph_governor_reserve(served->pool->governor, served, *bytes, &governed, &plan, err);
     if (status != PPH_OK)
         return pph_error_prefix(err, status, served->name);
+    pthread_mutex_lock(&served->mutex);
+    served->governed = governed;
+    pthread_mutex_unlock(&served->mutex);
     evict_all(&plan);
     pph_pool_await(served->pool, served->governed);
     pph_timer *timer = start_spawn_timer(served, file_bytes);
     status = served->kind->open(out, &spec, err);
     pph_timer_free(&timer);
     if (status != PPH_OK)
-        pph_pool_release(served->pool, &served->governed);
+        give_back(served);
     return status;
 }
 
@@ -123,12 +134,33 @@ static void load_failed(pph_served *served, const pph_error *error, pph_nanos be
     served->failure = *error;
     served->retry_at = now + pph_backoff_next(&served->backoff);
     served->late = false;
-    pph_breaker_ticket ticket;
-    if (pph_breaker_admit(&served->breaker, now, &ticket, NULL) == PPH_OK)
-        pph_breaker_report(&served->breaker, ticket, PPH_BREAKER_LOAD, error, now);
+    bool changed =
+        pph_breaker_report(&served->breaker, served->ticket, PPH_BREAKER_LOAD, error, now);
     pph_served_move(served, PPH_WORKER_FAILED);
     pthread_mutex_unlock(&served->mutex);
     tell(served, PPH_EVENT_FAILED, error, 0, now - began);
+    if (changed)
+        pph_served_tell_breaker(served, error);
+}
+
+/* Under the lock: something waits for an engine. */
+static bool is_asked_for(const pph_served *served)
+{
+    return !served->unload && pph_jobs_count(served->waiting) + pph_jobs_count(served->ready) > 0;
+}
+
+/* A worker that broke is not replaced at once. False when nobody wants it any more: it ends before it
+ * has loaded anything. */
+static bool pause_after_fault(pph_served *served)
+{
+    pthread_mutex_lock(&served->mutex);
+    while (is_asked_for(served) && pph_clock_now() < served->retry_at)
+        pph_cond_wait_until(&served->wake, &served->mutex, served->retry_at);
+    bool wanted = is_asked_for(served);
+    if (!wanted)
+        pph_served_move(served, PPH_WORKER_EVICTING);
+    pthread_mutex_unlock(&served->mutex);
+    return wanted;
 }
 
 static bool load(pph_served *served)
@@ -151,7 +183,6 @@ static bool load(pph_served *served)
     served->late = false;
     served->failure = (pph_error){0};
     served->progress = pph_clock_now();
-    pph_backoff_reset(&served->backoff);
     bool fits = pph_served_settle(served, engine);
     pph_served_mark_busy(served);
     pph_served_move(served, PPH_WORKER_READY);
@@ -167,20 +198,21 @@ static bool load(pph_served *served)
 static void unload(pph_served *served, pph_served_end_reason reason, const pph_error *why)
 {
     pthread_mutex_lock(&served->mutex);
-    pph_served_move(served, reason == PPH_SERVED_BROKEN ? PPH_WORKER_FAILED : PPH_WORKER_EVICTING);
+    if (reason != PPH_SERVED_BROKEN) /* else it has failed already */
+        pph_served_move(served, PPH_WORKER_EVICTING);
     while (served->preparing)
         pthread_cond_wait(&served->idle, &served->mutex);
     pph_engine *engine = PPH_TAKE(served->engine);
-    if (served->busy)
-        pph_governor_end(served->pool->governor, served->governed, pph_clock_now());
-    served->busy = false;
+    if (reason == PPH_SERVED_BROKEN)
+        served->retry_at = pph_clock_after(pph_backoff_next(&served->backoff));
+    served->busy = false; /* the governor need not know: it is given back */
     pthread_mutex_unlock(&served->mutex);
 
     uint64_t weights, activations;
     served->kind->bytes(engine, &weights, &activations);
     served->kind->close(&engine);
     pph_mem_trim();
-    pph_pool_release(served->pool, &served->governed);
+    give_back(served);
     pph_metrics_set(&served->metrics->weight_bytes, 0);
     pph_metrics_set(&served->metrics->activation_bytes, 0);
     static const pph_event_kind kinds[] = {
@@ -190,23 +222,6 @@ static void unload(pph_served *served, pph_served_end_reason reason, const pph_e
         [PPH_SERVED_BROKEN] = PPH_EVENT_REPLACED,
     };
     tell(served, kinds[reason], reason == PPH_SERVED_BROKEN ? why : NULL, weights + activations, 0);
-}
-
-/* After a fault: wait before the next try. False when there is to be none. */
-static bool pause_before_retry(pph_served *served)
-{
-    pthread_mutex_lock(&served->mutex);
-    served->retry_at = pph_clock_after(pph_backoff_next(&served->backoff));
-    while (!served->unload && pph_jobs_count(served->waiting) + pph_jobs_count(served->ready) &&
-           pph_clock_now() < served->retry_at)
-        pph_cond_wait_until(&served->wake, &served->mutex, served->retry_at);
-    bool again =
-        !served->unload && pph_jobs_count(served->waiting) + pph_jobs_count(served->ready) > 0;
-    if (again)
-        pph_served_move(served, PPH_WORKER_SPAWNING);
-    served->evict = false;
-    pthread_mutex_unlock(&served->mutex);
-    return again;
 }
 
 /* What was prepared for an engine that is gone for good. */
@@ -223,13 +238,13 @@ static void refuse_ready(pph_served *served, const pph_error *reason)
     }
 }
 
-/* The engine is gone in good order. True when work came meanwhile, and it is to be loaded again. */
+/* The engine is gone. True when work waits or came meanwhile, and it is to be loaded again. */
 static bool wanted_again(pph_served *served)
 {
     pthread_mutex_lock(&served->mutex);
-    pph_served_move(served, PPH_WORKER_DEAD);
-    served->evict = false;
-    bool again = pph_jobs_count(served->waiting) && !served->unload;
+    if (served->state == PPH_WORKER_EVICTING)
+        pph_served_move(served, PPH_WORKER_DEAD);
+    bool again = is_asked_for(served);
     if (again)
         pph_served_move(served, PPH_WORKER_SPAWNING);
     pthread_cond_broadcast(&served->idle);
@@ -241,12 +256,11 @@ static bool wanted_again(pph_served *served)
 static bool leave(pph_served *served)
 {
     pthread_mutex_lock(&served->mutex);
-    bool stay =
-        served->state == PPH_WORKER_DEAD && pph_jobs_count(served->waiting) && !served->unload;
+    bool stay = is_asked_for(served);
     if (stay)
         pph_served_move(served, PPH_WORKER_SPAWNING);
     else
-        served->alive = served->evict = false;
+        served->alive = false;
     pthread_cond_broadcast(&served->idle);
     pthread_mutex_unlock(&served->mutex);
     return stay;
@@ -265,6 +279,10 @@ static void refuse_all(pph_served *served)
 static void live(pph_served *served)
 {
     for (bool again = true; again;) {
+        if (!pause_after_fault(served)) {
+            again = wanted_again(served);
+            continue;
+        }
         if (!load(served)) {
             refuse_all(served);
             return;
@@ -272,7 +290,7 @@ static void live(pph_served *served)
         pph_error why = {0};
         pph_served_end_reason reason = pph_served_run(served, &why);
         unload(served, reason, &why);
-        again = reason == PPH_SERVED_BROKEN ? pause_before_retry(served) : wanted_again(served);
+        again = wanted_again(served);
     }
 }
 
@@ -293,6 +311,7 @@ void pph_served_spawn(pph_served *served)
      * to its own before the lock is given back. */
     if (served->joinable)
         pthread_join(served->thread, NULL);
+    bool changed = false;
     pph_status status = pph_thread_start(&served->thread, "pph-worker", work, served, &error);
     served->joinable = status == PPH_OK;
     if (status != PPH_OK) {
@@ -300,10 +319,16 @@ void pph_served_spawn(pph_served *served)
         pph_served_move(served, PPH_WORKER_FAILED);
         served->failure = refused;
         served->retry_at = pph_clock_after(pph_backoff_next(&served->backoff));
+        changed = pph_breaker_report(&served->breaker, served->ticket, PPH_BREAKER_LOAD, &refused,
+                                     pph_clock_now());
         served->alive = false;
         pthread_cond_broadcast(&served->idle);
     }
     pthread_mutex_unlock(&served->mutex);
-    if (status != PPH_OK)
-        pph_served_refuse(served, NULL, &refused);
+    if (status == PPH_OK)
+        return;
+    /* Whoever asked has an item in flight until the queue is told: the record stays. */
+    if (changed)
+        pph_served_tell_breaker(served, &refused);
+    pph_served_refuse(served, NULL, &refused);
 }
