@@ -48,7 +48,8 @@ pph_status pph_service_open(pph_multimodal **out, pph_pool *pool, const pph_engi
     pthread_mutex_lock(&it->served->mutex);
     it->served->handles++;
     it->served->unload = false;
-    pthread_cond_broadcast(&it->served->idle); /* whoever waits for its unloading need not any more */
+    pthread_cond_broadcast(
+        &it->served->idle); /* whoever waits for its unloading need not any more */
     pthread_mutex_unlock(&it->served->mutex);
     *out = PPH_TAKE(it);
     return PPH_OK;

@@ -177,8 +177,8 @@ static void look_at_model(pph_served *served, pph_health_model *out, pph_error *
     *failure = served->failure.status != PPH_OK ? served->failure : served->last;
     *out = (pph_health_model){
         .name = served->name,
-        .load = served->engine                       ? PPH_HEALTH_LOADED
-                : loading                            ? PPH_HEALTH_LOADING
+        .load = served->engine ? PPH_HEALTH_LOADED
+                : loading      ? PPH_HEALTH_LOADING
                 : served->state == PPH_WORKER_FAILED && served->failure.status != PPH_OK
                     ? PPH_HEALTH_LOAD_FAILED
                     : PPH_HEALTH_UNLOADED,

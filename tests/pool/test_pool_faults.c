@@ -168,8 +168,8 @@ static void check(const caller *callers, size_t requests, pph_metrics_values *va
     assert_int_equal(called_back, sum.registered);
     assert_true(sum.asked - sum.registered < sum.asked / 50);
     assert_true(sum.right > sum.asked / 20);
-    static const pph_status met[] = {PPH_CANCELLED, PPH_TIMEOUT, PPH_MODEL_ERROR, PPH_QUEUE_FULL,
-                                     PPH_INVALID_ARGUMENT, PPH_OUT_OF_MEMORY};
+    static const pph_status met[] = {PPH_CANCELLED,  PPH_TIMEOUT,          PPH_MODEL_ERROR,
+                                     PPH_QUEUE_FULL, PPH_INVALID_ARGUMENT, PPH_OUT_OF_MEMORY};
     for (size_t i = 0; i < PPH_COUNT(met); i++)
         if (requests >= REQUESTS && !sum.outcomes[met[i]])
             fail_msg("nothing ended with %s", pph_status_name(met[i]));
@@ -187,17 +187,15 @@ static void test_storm(void **state)
     size_t requests = request_count();
     alarm(500);
     /* Two of three models fit; the queue is short. */
-    fake_pool_open(&own, (pph_pool_options){
-                             .memory_limit = 250 << 20, .queue_limit = 200, .idle_ms = 3});
+    fake_pool_open(&own,
+                   (pph_pool_options){.memory_limit = 250 << 20, .queue_limit = 200, .idle_ms = 3});
     set_faults(&own);
     hurry(&own);
     assert_non_null(pph_shared_runtime());
     atomic_store(&storm_over, false);
     for (size_t i = 0; i < THREADS; i++) {
-        callers[i] = (caller){.own = &own,
-                              .number = i,
-                              .seed = (unsigned)i + 1,
-                              .requests = requests / THREADS};
+        callers[i] = (caller){
+            .own = &own, .number = i, .seed = (unsigned)i + 1, .requests = requests / THREADS};
         assert_int_equal(pph_thread_start(&threads[i], "caller", call, &callers[i], NULL), PPH_OK);
     }
     assert_int_equal(pph_thread_start(&starver, "starver", starve, NULL, NULL), PPH_OK);
