@@ -132,16 +132,16 @@ static pph_status describe_named(const pph_catalogue *catalogue, const char *nam
     return describe(name, path, place, json, err);
 }
 
-int pph_models_run(int argc, char **argv)
+int pph_models_run(const pph_command *self, int argc, char **argv)
 {
     static const pph_option own[] = {{0}};
     request r = {.count = 0};
     pph_common common;
-    int leave = pph_command_parse(&common, "models", own, argc, argv, take_name, &r);
+    int leave = pph_command_parse(&common, self, own, argc, argv, take_name, &r);
     if (leave >= 0)
         return leave;
     if (common.model && take_name(&r, NULL, common.model, NULL) != PPH_OK)
-        return pph_command_usage("models", "too many models");
+        return pph_command_usage(self, "too many models");
     pph_error error;
     PPH_AUTO(pph_catalogue_free) pph_catalogue *catalogue = NULL;
     PPH_AUTO(pph_catalogue_list_deinit) pph_catalogue_list list = {0};

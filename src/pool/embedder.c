@@ -5,15 +5,13 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "compute/cpu.h"
-#include "compute/precision.h"
 #include "image/image.h"
 #include "image/recipe.h"
 #include "model/clip.h"
+#include "pool/card.h"
 #include "pool/service.h"
 #include "text/tokenizer.h"
 #include "weights/folder.h"
-#include "weights/weights.h"
 #include <pthread.h>
 #include <string.h>
 
@@ -182,23 +180,10 @@ pph_status pph_embedder_run_texts(pph_embedder *embedder, size_t count,
 static pph_status estimate(const pph_engine_spec *spec, uint64_t *bytes, uint64_t *file_bytes,
                            pph_error *err)
 {
-    PPH_AUTO(pph_weights_close) pph_weights *weights = NULL;
-    PPH_AUTO(pph_free_at) char *folder = NULL;
-    PPH_TRY(pph_folder_find(&folder, spec->model, err));
-    PPH_TRY(pph_weights_open(&weights, folder, err));
-    pph_precision precision = pph_precision_choose(spec->precision, pph_cpu_features());
-    uint64_t each = precision == PPH_PRECISION_F32 ? 4 : precision == PPH_PRECISION_BF16 ? 2 : 1;
-    *bytes = ACTIVATIONS;
-    *file_bytes = 0;
-    for (size_t i = 0; i < pph_weights_count(weights); i++) {
-        const pph_tensor *tensor = pph_weights_at(weights, i);
-        uint64_t elements = 1;
-        for (int d = 0; d < tensor->rank; d++)
-            elements *= (uint64_t)tensor->shape[d];
-        /* Matrices are packed in the precision; vectors stay floats. */
-        *bytes += elements * (tensor->rank >= 2 ? each : 4);
-        *file_bytes += tensor->bytes;
-    }
+    PPH_AUTO(pph_card_free) pph_card *card = NULL;
+    PPH_TRY(pph_card_read(&card, spec->model, spec->model, err));
+    *bytes = card->needs[spec->precision];
+    *file_bytes = card->file_bytes;
     return PPH_OK;
 }
 

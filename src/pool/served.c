@@ -172,7 +172,8 @@ static void queue_items(pph_served *served, pph_request *request, const pph_erro
 
 void pph_served_mark_busy(pph_served *served)
 {
-    if (!served->busy && served->live && served->governed && served->engine)
+    /* While there is an engine, `governed` is constant. */
+    if (served->engine && !served->busy && served->live)
         served->busy = pph_governor_begin(served->pool->governor, served->governed);
 }
 

@@ -62,7 +62,7 @@ struct pph_served {
 
     /* Set between loads only, with no item in preparation. */
     pph_engine *engine;
-    pph_governor_model *governed;
+    pph_governor_model *governed; /* the worker's, but constant while there is an engine */
     atomic_size_t dimensions;
 
     pph_jobs *waiting, *ready;
