@@ -103,6 +103,8 @@ void pph_served_end(pph_item *item)
         pph_governor_end(served->pool->governor, served->governed, pph_clock_now());
         pthread_cond_signal(&served->wake);
     }
+    if (served->evict && !served->credits_out)
+        pthread_cond_signal(&served->wake);
     pph_metrics_set(&served->metrics->in_flight, served->credits_out);
     pph_metrics_set(&served->metrics->queue_depth, pph_jobs_count(served->waiting));
     /* Entering the dispatch in the same breath keeps the model alive for it: its closing waits. */
@@ -301,6 +303,8 @@ static void run_heir(pph_item *item)
     pthread_mutex_lock(&served->mutex);
     pph_nanos now = pph_clock_now();
     pph_status status = pph_served_remembered(served, now, &item->error);
+    if (status == PPH_OK && item->request->multimodal->closing)
+        status = refuse_closing(served, &item->error);
     if (status == PPH_OK)
         status = pph_jobs_push(served->ready, &item->place, now, &item->error);
     bool spawn = status == PPH_OK && pph_served_want_worker(served);
@@ -405,21 +409,30 @@ void pph_served_dispatch(pph_served *served)
         start_items(served);
 }
 
-void pph_served_refuse(pph_served *served, const pph_multimodal *handle, const pph_error *reason)
+/* Under the lock: take a handle's jobs, or all, out of a queue. */
+static void drain(pph_jobs *queue, const pph_multimodal *handle, pph_job_list *out)
 {
     pph_job_list all = {0};
-    pthread_mutex_lock(&served->mutex);
-    pph_jobs_drain(served->waiting, &all);
-    pph_job_list refused = {0};
+    pph_jobs_drain(queue, &all);
     for (pph_job *job; (job = pph_job_list_pop(&all));) {
         bool kept = handle && pph_request_item_of(job)->request->multimodal != handle;
-        if (kept && pph_jobs_push(served->waiting, job, job->enqueued, NULL) == PPH_OK)
+        if (kept && pph_jobs_push(queue, job, job->enqueued, NULL) == PPH_OK)
             continue;
-        job->next = refused.first;
-        refused.first = job;
-        refused.last = refused.last ? refused.last : job;
-        refused.count++;
+        job->next = out->first;
+        out->first = job;
+        out->last = out->last ? out->last : job;
+        out->count++;
     }
+}
+
+void pph_served_refuse(pph_served *served, const pph_multimodal *handle, const pph_error *reason)
+{
+    pph_job_list refused = {0};
+    pthread_mutex_lock(&served->mutex);
+    drain(served->waiting, handle, &refused);
+    /* Prepared for an engine that broke, it waits as well. */
+    if (!served->engine)
+        drain(served->ready, handle, &refused);
     pthread_mutex_unlock(&served->mutex);
     for (pph_job *job; (job = pph_job_list_pop(&refused));) {
         pph_item *item = pph_request_item_of(job);

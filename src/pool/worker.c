@@ -224,20 +224,6 @@ static void unload(pph_served *served, pph_served_end_reason reason, const pph_e
     tell(served, kinds[reason], reason == PPH_SERVED_BROKEN ? why : NULL, weights + activations, 0);
 }
 
-/* What was prepared for an engine that is gone for good. */
-static void refuse_ready(pph_served *served, const pph_error *reason)
-{
-    pph_job_list all = {0};
-    pthread_mutex_lock(&served->mutex);
-    pph_jobs_drain(served->ready, &all);
-    pthread_mutex_unlock(&served->mutex);
-    for (pph_job *job; (job = pph_job_list_pop(&all));) {
-        pph_item *item = pph_request_item_of(job);
-        item->error = *reason;
-        pph_served_end(item);
-    }
-}
-
 /* The engine is gone. True when work waits or came meanwhile, and it is to be loaded again. */
 static bool wanted_again(pph_served *served)
 {
@@ -273,7 +259,6 @@ static void refuse_all(pph_served *served)
     pph_error failure = served->failure;
     pthread_mutex_unlock(&served->mutex);
     pph_served_refuse(served, NULL, &failure);
-    refuse_ready(served, &failure);
 }
 
 static void live(pph_served *served)

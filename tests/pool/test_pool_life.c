@@ -190,6 +190,37 @@ static void test_worker_is_replaced(void **state)
     fake_pool_close(&own);
 }
 
+/* A pause after a fault holds no closing up: what was prepared for the broken worker is told too. */
+static void test_closing_in_a_pause(void **state)
+{
+    (void)state;
+    fake_pool own;
+    fake_pool_open(&own, never_idle);
+    fake(0)->hold_steps = true;
+    pph_multimodal *handle = fake_handle(&own, 0, normal());
+    set_pause(handle, PPH_SECONDS(1000));
+    pph_future *first = ask(handle, "a");
+    assert_true(fake_await(&fake(0)->steps_begun, 1));
+    /* The equal ones wait for the first of them, and inherit its place. */
+    pph_future *prepared[] = {ask(handle, "b"), ask(handle, "b"), ask(handle, "b")};
+    await_queue(handle, true, 1);
+    fail_steps(0, 1, PPH_MODEL_ERROR);
+    fake_set(&fake(0)->hold_steps, false);
+    assert_int_equal(told(first), PPH_MODEL_ERROR);
+    await_events(&own.told, PPH_EVENT_REPLACED, 1);
+    pph_future *waiting = ask(handle, "c");
+    pph_multimodal_close(&handle);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(told(prepared[i]), PPH_SHUTTING_DOWN);
+    assert_int_equal(told(waiting), PPH_SHUTTING_DOWN);
+    assert_int_equal(fake_read(&fake(0)->opens), 1);
+    handle = fake_handle(&own, 0, normal());
+    forget_pause(handle);
+    answered(ask(handle, "d"), "d");
+    pph_multimodal_close(&handle);
+    fake_pool_close(&own);
+}
+
 /* A model that loads well and breaks at every step is loaded ever more seldom. */
 static void test_pauses_grow(void **state)
 {
@@ -709,6 +740,7 @@ int main(void)
         cmocka_unit_test(test_load_fails),
         cmocka_unit_test(test_spawn_times_out),
         cmocka_unit_test(test_worker_is_replaced),
+        cmocka_unit_test(test_closing_in_a_pause),
         cmocka_unit_test(test_pauses_grow),
         cmocka_unit_test(test_bad_input_never_counts),
         cmocka_unit_test(test_breaker_on_steps),
