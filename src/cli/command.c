@@ -105,7 +105,7 @@ int pph_command_parse(pph_common *common, const pph_command *self, const pph_opt
     *common = (pph_common){.precision_name = "auto", .log_name = "warn"};
     const pph_option shared[] = {
         {"model", 'm', PPH_OPTION_TEXT, &common->model, 0, 0, "MODEL",
-         "a model's folder (default: PARAPHYM_MODEL, else the built-in one)"},
+         "a model's folder or id (default: PARAPHYM_MODEL, else the built-in one)"},
         {"json", 0, PPH_OPTION_FLAG, &common->json, 0, 0, NULL, "one JSON object a line"},
         {"threads", 0, PPH_OPTION_INTEGER, &common->threads, 0, PPH_TEAM_LIMIT, "N",
          "threads that compute (default: one a processor)"},
@@ -151,18 +151,26 @@ static char *beside_program(const char *tail)
     return NULL;
 }
 
-/* Where the built-in model stands: beside an installed program, in the source tree that this was built
- * in, or where it was configured to be installed. */
-static char *built_in_model(void)
+/* Where the built-in models stand: beside an installed program, in the source tree that this was built
+ * in, or where they were configured to be installed. */
+static char *built_in_models(void)
 {
-    static const char *const tails[] = {"../share/paraphym/models/tiny", "../models/tiny",
-                                        "../../models/tiny"};
+    static const char *const tails[] = {"../share/paraphym/models", "../models", "../../models"};
     for (size_t i = 0; i < PPH_COUNT(tails); i++) {
-        char *found = beside_program(tails[i]);
+        PPH_AUTO(pph_free_at) char *tiny = pph_str_format("%s/tiny", tails[i]);
+        PPH_AUTO(pph_free_at) char *found = tiny ? beside_program(tiny) : NULL;
         if (found)
-            return found;
+            return beside_program(tails[i]);
     }
-    return pph_str_copy(PPH_STR(PPH_DATADIR "/paraphym/models/tiny"));
+    return pph_str_copy(PPH_STR(PPH_DATADIR "/paraphym/models"));
+}
+
+pph_status pph_command_catalogue(pph_catalogue **out, pph_error *err)
+{
+    PPH_AUTO(pph_free_at) char *built_in = built_in_models();
+    if (!built_in)
+        return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for the built-in models' folder");
+    return pph_catalogue_new(out, &(pph_catalogue_options){.built_in = built_in}, err);
 }
 
 pph_status pph_command_model(const pph_common *common, char **out, pph_error *err)
@@ -170,19 +178,29 @@ pph_status pph_command_model(const pph_common *common, char **out, pph_error *er
     const char *named = common->model ? common->model : getenv("PARAPHYM_MODEL");
     if (named && !*named)
         named = NULL;
-    PPH_AUTO(pph_free_at)
-    char *folder = named ? pph_str_copy(pph_str_view(named)) : built_in_model();
+    PPH_AUTO(pph_free_at) char *folder = NULL;
+    if (named) {
+        PPH_AUTO(pph_catalogue_free) pph_catalogue *catalogue = NULL;
+        PPH_TRY(pph_command_catalogue(&catalogue, err));
+        PPH_TRY(pph_catalogue_find(catalogue, named, &folder, NULL, err));
+        if (pph_str_ends(pph_str_view(folder), ".gguf"))
+            return PPH_FAIL(
+                err, PPH_UNSUPPORTED,
+                "%.300s: this version describes GGUF files ('paraphym models FILE') and "
+                "does not run them; give a folder with config.json and *.safetensors",
+                folder);
+        *out = PPH_TAKE(folder);
+        return PPH_OK;
+    }
+    PPH_AUTO(pph_free_at) char *models = built_in_models();
+    folder = models ? pph_path_join(models, "tiny") : NULL;
     if (!folder)
         return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for the model's name");
     if (pph_file_look(folder) == PPH_FILE_MISSING)
-        return PPH_FAIL(err, PPH_NOT_FOUND,
-                        named ? "%s: no such model; give a folder that holds config.json and "
-                                "*.safetensors"
-                              : "%s: the built-in model is not there; give one with -m",
+        return PPH_FAIL(err, PPH_NOT_FOUND, "%s: the built-in model is not there; give one with -m",
                         folder);
-    if (!named)
-        fprintf(stderr, "paraphym: using the built-in demo model (tiny: drawn shapes only); "
-                        "give your own with -m\n");
+    fprintf(stderr, "paraphym: using the built-in demo model (tiny: drawn shapes only); "
+                    "give your own with -m\n");
     *out = PPH_TAKE(folder);
     return PPH_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "cli/options.h"
+#include "pool/catalogue.h"
 #include <paraphym/precision.h>
 #include <stdio.h>
 
@@ -19,7 +20,8 @@ struct pph_command {
     pph_command_run *run;
 };
 
-pph_command_run pph_embed_run, pph_similarity_run, pph_tokenize_run, pph_inspect_run, pph_bench_run;
+pph_command_run pph_embed_run, pph_similarity_run, pph_tokenize_run, pph_inspect_run,
+    pph_models_run, pph_bench_run;
 
 /* The options that work everywhere. */
 typedef struct pph_common {
@@ -51,8 +53,12 @@ PPH_CHECKED pph_status pph_command_flush(pph_error *err);
 /* Flush stdout: an output that could not be written is a failure too. */
 int pph_command_finish(int status);
 
-/* The folder to use: -m, else PARAPHYM_MODEL, else the built-in model, announced on stderr. A copy on
- * the heap. Errors: PPH_NOT_FOUND, PPH_OUT_OF_MEMORY. */
+/* The models of this machine, the built-in ones of this program among them. */
+PPH_CHECKED pph_status pph_command_catalogue(pph_catalogue **out, pph_error *err);
+
+/* The folder or file to use: what the catalogue finds for -m, else for PARAPHYM_MODEL, else the
+ * built-in model, announced on stderr. A copy on the heap.
+ * Errors  those of pph_catalogue_find; PPH_NOT_FOUND, PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_command_model(const pph_common *common, char **out, pph_error *err);
 
 #endif
