@@ -11,7 +11,7 @@
 #include "weights/gguf.h"
 #include "weights/weights.h"
 #include <dirent.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,11 +173,12 @@ static bool know(pph_card *card)
     return false;
 }
 
-/* Whether folder/name is a file. *out is false also when there is no memory to ask. */
+/* Whether folder/name is a file. A path that is too long for the system is none. */
 static bool has_file(const char *folder, const char *name)
 {
-    PPH_AUTO(pph_free_at) char *path = pph_path_join(folder, name);
-    return path && pph_file_look(path) == PPH_FILE_REGULAR;
+    char path[PATH_MAX];
+    int length = snprintf(path, sizeof path, "%s/%s", folder, name);
+    return length > 0 && (size_t)length < sizeof path && pph_file_look(path) == PPH_FILE_REGULAR;
 }
 
 static int type_order(const void *a, const void *b)

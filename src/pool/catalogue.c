@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "weights/folder.h"
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,8 +168,7 @@ static bool is_gguf(const char *name)
     return pph_str_ends(pph_str_view(name), ".gguf");
 }
 
-/* Whether it is a .gguf file, or a folder with a model by its looks; false also when there is no
- * memory to look. */
+/* Whether it is a .gguf file, or a folder with a model by its looks. */
 static bool is_model(const char *path)
 {
     static const char *const marks[] = {"config.json", "snapshots"};
@@ -176,8 +176,9 @@ static bool is_model(const char *path)
     if (kind != PPH_FILE_FOLDER)
         return kind == PPH_FILE_REGULAR && is_gguf(path);
     for (size_t i = 0; i < PPH_COUNT(marks); i++) {
-        PPH_AUTO(pph_free_at) char *mark = pph_path_join(path, marks[i]);
-        if (mark && pph_file_look(mark) != PPH_FILE_MISSING)
+        char mark[PATH_MAX];
+        int length = snprintf(mark, sizeof mark, "%s/%s", path, marks[i]);
+        if (length > 0 && (size_t)length < sizeof mark && pph_file_look(mark) != PPH_FILE_MISSING)
             return true;
     }
     PPH_AUTO(close_listing) DIR *listing = opendir(path);

@@ -6,6 +6,8 @@
 #include "base/str.h"
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NAME_LIMIT 255
@@ -16,11 +18,12 @@ static void close_listing(DIR **listing)
         closedir(*listing);
 }
 
-/* Whether folder/name is of this kind; false also when there is no memory for the path. */
+/* Whether folder/name is of this kind. A path that is too long for the system is nothing. */
 static bool has(const char *folder, const char *name, pph_file_kind kind)
 {
-    PPH_AUTO(pph_free_at) char *path = pph_path_join(folder, name);
-    return path && pph_file_look(path) == kind;
+    char path[PATH_MAX];
+    int length = snprintf(path, sizeof path, "%s/%s", folder, name);
+    return length > 0 && (size_t)length < sizeof path && pph_file_look(path) == kind;
 }
 
 /* The commit that refs/main names, or NULL in *out when there is no such file. */
