@@ -25,9 +25,11 @@ sys.path.insert(0, str(ROOT / "tests" / "tools"))
 import tap  # noqa: E402
 
 
-def paraphym(*arguments, stdin=b"", model=MODEL, timeout=120):
+def paraphym(*arguments, stdin=b"", model=MODEL, timeout=120, **variables):
+    places = ("PARAPHYM_MODEL", "PARAPHYM_MODELS", "HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
     environment = {k: v for k, v in os.environ.items()
-                   if k != "PARAPHYM_MODEL" and not k.lower().endswith("_proxy")}
+                   if k not in places and not k.lower().endswith("_proxy")}
+    environment |= {"HF_HUB_CACHE": "/no/such/cache"} | {k: str(v) for k, v in variables.items()}
     if model:
         environment["PARAPHYM_MODEL"] = str(model)
     done = subprocess.run([str(COMMAND), *map(str, arguments)], input=stdin, capture_output=True,
@@ -230,6 +232,86 @@ def test_inspect():
     assert said["architecture"] == "clip" and said["dimensions"] > 0
     assert b"clip" in paraphym("inspect", MODEL).stdout
     fails("inspect", "/no/such/model", says="/no/such/model")
+
+
+class Hub(Folder):
+    """A hub cache that holds the built-in model under a name of its own, as links to blobs."""
+
+    def entry(self, name, revision="0123abcd"):
+        entry = self.path / ("models--" + name.replace("/", "--"))
+        snapshot, blobs, refs = entry / "snapshots" / revision, entry / "blobs", entry / "refs"
+        for folder in snapshot, blobs, refs:
+            folder.mkdir(parents=True)
+        (refs / "main").write_text(revision)
+        for item in MODEL.iterdir():
+            if item.suffix in (".json", ".safetensors", ".txt"):
+                shutil.copy(item, blobs / ("b" + item.name))
+                (snapshot / item.name).symlink_to(f"../../blobs/b{item.name}")
+        return snapshot
+
+
+def test_an_id_is_found_in_the_hub_cache():
+    with Hub() as hub:
+        hub.entry("someone/tiny-clip")
+        named, = lines(paraphym("embed", "--text", "a red circle"))
+        found, = lines(paraphym("embed", "-m", "someone/tiny-clip", "--text", "a red circle",
+                                HF_HUB_CACHE=hub.path))
+        assert found["embedding"] == named["embedding"]
+        for command in "inspect", "tokenize":
+            assert paraphym(command, "-m", "someone/tiny-clip", *["x"] * (command == "tokenize"),
+                            HF_HUB_CACHE=hub.path).returncode == 0
+        assert paraphym("tokenize", "x", model="someone/tiny-clip",
+                        HF_HUB_CACHE=hub.path).returncode == 0
+        fails("embed", "-m", "someone/else", "--text", "x", HF_HUB_CACHE=hub.path,
+              PARAPHYM_MODELS="/my/models",
+              says=["someone/else", "no such model", str(hub.path), "/my/models"])
+        shutil.rmtree(hub.path / "models--someone--tiny-clip" / "snapshots" / "0123abcd")
+        fails("embed", "-m", "someone/tiny-clip", "--text", "x", HF_HUB_CACHE=hub.path,
+              says="download the model again")
+
+
+def test_names_of_models():
+    with Folder() as folder:
+        folder.model().rename(folder.path / "mine")
+        assert paraphym("tokenize", "-m", "mine", "x", PARAPHYM_MODELS=folder.path).returncode == 0
+        assert paraphym("tokenize", "-m", "tiny", "x", model=None).returncode == 0
+        for bad, said in ("../mine", "no such file"), ("a\nb", "control"), ("no/such", "no/such"):
+            fails("tokenize", "-m", bad, "x", PARAPHYM_MODELS=folder.path, says=said)
+        gguf = folder.file("m.gguf", b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+        fails("embed", "-m", gguf, "--text", "x", says=["m.gguf", "GGUF"])
+
+
+def test_models():
+    with Hub() as hub:
+        snapshot = hub.entry("someone/tiny-clip")
+        (hub.path / "models--someone--half" / "snapshots" / "x").mkdir(parents=True)
+        mine = hub.path / "mine"
+        mine.mkdir()
+        key = b"general.architecture"
+        (mine / "writer.gguf").write_bytes(
+            b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", len(key)) + key +
+            struct.pack("<IQ", 8, 5) + b"llama")
+        (mine / "broken.gguf").write_bytes(b"GGUF")
+        (mine / "evil").mkdir()
+        (mine / "evil" / "config.json").write_text('{"model_type": "a\\u001b[2J"}')
+        done = paraphym("models", "--json", HF_HUB_CACHE=hub.path, PARAPHYM_MODELS=mine)
+        assert done.returncode == 0, done.stderr
+        assert b"broken" in done.stderr and b"someone/half" in done.stderr
+        said = {line["name"]: line for line in lines(done)}
+        assert set(said) == {"writer", "evil", "someone/tiny-clip", "tiny"}, said.keys()
+        assert said["someone/tiny-clip"]["path"] == str(snapshot)
+        assert said["someone/tiny-clip"]["place"] == "hub" and said["tiny"]["place"] == "built-in"
+        for name in "someone/tiny-clip", "tiny":
+            card = said[name]
+            assert card["supported"] and card["dimensions"] == 128 and card["architecture"] == "clip"
+            assert card["capabilities"] == ["image-embedding", "text-embedding"]
+            assert card["needs"]["f32"] > card["needs"]["bf16"] > card["needs"]["int8"] > 0
+        assert said["writer"]["architecture"] == "llama" and not said["writer"]["supported"]
+        plain = paraphym("models", HF_HUB_CACHE=hub.path, PARAPHYM_MODELS=mine)
+        assert plain.stdout.count(b"\n") == 5 and b"\x1b" not in plain.stdout
+        one, = lines(paraphym("models", "--json", MODEL))
+        assert one["path"] == str(MODEL) and one["place"] == "path"
+        fails("models", "no/such", mine / "broken.gguf", says=["no/such", "broken.gguf"])
 
 
 def test_bench_prints_json():
