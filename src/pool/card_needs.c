@@ -16,6 +16,9 @@ enum { VISION_ROWS = 256, TEXT_ROWS = 320, BLOCK = 136, PREFILL_ROWS = 512, CONT
 /* Scratch that is there before the first call, and structures. */
 #define BASE ((uint64_t)256 << 10)
 
+/* Sums of products in 8 bits, for each member. */
+#define SUMS ((uint64_t)512 << 10)
+
 uint64_t pph_card_add(uint64_t a, uint64_t b)
 {
     uint64_t sum;
@@ -152,7 +155,7 @@ static uint64_t tower_work(const pph_clip_tower *tower, uint64_t rows, uint64_t 
 {
     uint64_t width = (uint64_t)tower->width, hidden = (uint64_t)tower->intermediate;
     uint64_t room = PPH_MIN(rows * width * (4 + 4 * e), ROOM);
-    return 2 * (room + threads * BLOCK * (2 * width + hidden + inputs) * 4);
+    return 3 * (room + threads * BLOCK * (2 * width + hidden + inputs) * 4);
 }
 
 static uint64_t clip_work(const pph_card *card, const pph_clip_config *config, uint64_t threads,
@@ -189,6 +192,7 @@ void pph_card_need_clip(pph_card *card, const pph_card_tally *tally, const pph_c
     uint64_t work[PPH_PRECISION_COUNT] = {0};
     for (int p = PPH_PRECISION_F32; p < PPH_PRECISION_COUNT; p++)
         work[p] = clip_work(card, config, threads, element(p));
+    work[PPH_PRECISION_INT8] += threads * SUMS;
     finish(card, tally, work);
 }
 

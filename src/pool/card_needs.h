@@ -6,8 +6,9 @@
  * token table stays in the mapped file and counts as stored; where it is the output's matrix too,
  * it counts as one as well. Integer buffers count nothing.
  *
- * Working memory: CLIP: twice (scratch grows by doubling) the activations of the largest batch that
- * the tower with the larger one computes at once. Others: 512 rows of activations and one of logits.
+ * Working memory: CLIP: three times (scratch grows by doubling: at most so much of it is held) the
+ * activations of the largest batch that the tower with the larger one computes at once, and at int8
+ * 512 KiB of sums for each member of the team. Others: 512 rows of activations and one of logits.
  * A model that writes also has one sequence's keys and values, 2 bytes each, for its context, at most
  * 4096 tokens of it. Tokenizers and pictures in preparation are not counted. */
 #ifndef PPH_POOL_CARD_NEEDS_H

@@ -202,7 +202,8 @@ static pph_status view_exact(const void *bytes, size_t size, pph_error *err)
 {
     /* A copy of the exact size, so that AddressSanitizer sees one byte too many. */
     uint8_t *exact = malloc(size ? size : 1);
-    memcpy(exact, bytes, size);
+    if (size)
+        memcpy(exact, bytes, size);
     pph_gguf file;
     pph_status status = pph_gguf_view(&file, "x.gguf", exact, size, err);
     if (status == PPH_OK)
