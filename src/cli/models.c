@@ -57,7 +57,7 @@ static pph_status print_plain(const pph_card *card, pph_buffer *out, pph_error *
                              capabilities(card, can), dimensions, context,
                              size_text(card->file_bytes, size),
                              size_text(card->needs[PPH_PRECISION_AUTO], needs)));
-    return pph_buffer_print(out, err, "%s%s%s\n", card->reason[0] ? "  " : "",
+    return pph_buffer_print(out, err, "%s%s%s", card->reason[0] ? "  " : "",
                             card->supported || !card->reason[0] ? "" : "not run: ", card->reason);
 }
 
@@ -98,15 +98,6 @@ static pph_status print_json(const pph_card *card, pph_catalogue_place place, pp
     return pph_buffer_print(out, err, "}}\n");
 }
 
-/* What a file says of itself may not steer the terminal. */
-static void print_clean(const pph_buffer *line)
-{
-    for (size_t i = 0; i < line->size; i++) {
-        uint8_t c = line->data[i];
-        putchar((c < 0x20 && c != '\n') || c == 0x7F ? '?' : c);
-    }
-}
-
 static pph_status describe(const char *name, const char *path, pph_catalogue_place place, bool json,
                            pph_error *err)
 {
@@ -115,11 +106,13 @@ static pph_status describe(const char *name, const char *path, pph_catalogue_pla
     pph_status status = pph_card_read(&card, name, path, err);
     if (status != PPH_OK)
         return pph_error_prefix(err, status, name);
-    if (json)
+    if (json) {
         PPH_TRY(print_json(card, place, &line, err));
-    else
-        PPH_TRY(print_plain(card, &line, err));
-    print_clean(&line);
+        return pph_command_write(&line, err);
+    }
+    PPH_TRY(print_plain(card, &line, err));
+    pph_command_show(stdout, (pph_str){(const char *)line.data, line.size}, 0);
+    putchar('\n');
     return PPH_OK;
 }
 
@@ -132,16 +125,16 @@ static pph_status describe_named(const pph_catalogue *catalogue, const char *nam
     return describe(name, path, place, json, err);
 }
 
-int pph_models_run(int argc, char **argv)
+int pph_models_run(const pph_command *self, int argc, char **argv)
 {
     static const pph_option own[] = {{0}};
     request r = {.count = 0};
     pph_common common;
-    int leave = pph_command_parse(&common, "models", own, argc, argv, take_name, &r);
+    int leave = pph_command_parse(&common, self, own, argc, argv, take_name, &r);
     if (leave >= 0)
         return leave;
     if (common.model && take_name(&r, NULL, common.model, NULL) != PPH_OK)
-        return pph_command_usage("models", "too many models");
+        return pph_command_usage(self, "too many models");
     pph_error error;
     PPH_AUTO(pph_catalogue_free) pph_catalogue *catalogue = NULL;
     PPH_AUTO(pph_catalogue_list_deinit) pph_catalogue_list list = {0};
