@@ -164,7 +164,7 @@ static inline void rest(pph_multimodal *handle)
 {
     pph_served *served = handle->served;
     pthread_mutex_lock(&served->mutex);
-    while (served->live)
+    while (served->live || served->timers)
         pthread_cond_wait(&served->idle, &served->mutex);
     pthread_mutex_unlock(&served->mutex);
 }

@@ -15,7 +15,6 @@ enum { THREADS = 8, REQUESTS = 100000, WINDOW = 24, TEXT = 24 };
 typedef struct flight {
     pph_future *future;
     char text[TEXT];
-    bool doubted; /* its callback could not be registered */
 } flight;
 
 typedef struct caller {
@@ -76,8 +75,11 @@ static void *call(void *context)
         flight *one = &flights[held++];
         unsigned dice = (unsigned)rand_r(&own->seed);
         /* Some are bad; some are equal to what others ask. */
-        snprintf(one->text, TEXT, "%s%zu-%zu", dice % 16 == 0 ? "bad" : "t",
-                 dice % 8 == 1 ? 0 : own->number, own->asked);
+        if (dice % 4 == 1)
+            snprintf(one->text, TEXT, "shared-%u", dice / 4096 % 4);
+        else
+            snprintf(one->text, TEXT, "%s%zu-%zu", dice % 16 == 0 ? "bad" : "t", own->number,
+                     own->asked);
         one->future = ask(handle, one->text);
         own->asked++;
         own->registered += pph_future_then(one->future, count_call, own, NULL) == PPH_OK;
@@ -188,7 +190,7 @@ static void test_storm(void **state)
     alarm(500);
     /* Two of three models fit; the queue is short. */
     fake_pool_open(&own,
-                   (pph_pool_options){.memory_limit = 250 << 20, .queue_limit = 200, .idle_ms = 3});
+                   (pph_pool_options){.memory_limit = 250 << 20, .queue_limit = 40, .idle_ms = 3});
     set_faults(&own);
     hurry(&own);
     assert_non_null(pph_shared_runtime());
