@@ -57,7 +57,7 @@ static pph_status print_plain(const pph_card *card, pph_buffer *out, pph_error *
                              capabilities(card, can), dimensions, context,
                              size_text(card->file_bytes, size),
                              size_text(card->needs[PPH_PRECISION_AUTO], needs)));
-    return pph_buffer_print(out, err, "%s%s%s\n", card->reason[0] ? "  " : "",
+    return pph_buffer_print(out, err, "%s%s%s", card->reason[0] ? "  " : "",
                             card->supported || !card->reason[0] ? "" : "not run: ", card->reason);
 }
 
@@ -98,15 +98,6 @@ static pph_status print_json(const pph_card *card, pph_catalogue_place place, pp
     return pph_buffer_print(out, err, "}}\n");
 }
 
-/* What a file says of itself may not steer the terminal. */
-static void print_clean(const pph_buffer *line)
-{
-    for (size_t i = 0; i < line->size; i++) {
-        uint8_t c = line->data[i];
-        putchar((c < 0x20 && c != '\n') || c == 0x7F ? '?' : c);
-    }
-}
-
 static pph_status describe(const char *name, const char *path, pph_catalogue_place place, bool json,
                            pph_error *err)
 {
@@ -115,11 +106,13 @@ static pph_status describe(const char *name, const char *path, pph_catalogue_pla
     pph_status status = pph_card_read(&card, name, path, err);
     if (status != PPH_OK)
         return pph_error_prefix(err, status, name);
-    if (json)
+    if (json) {
         PPH_TRY(print_json(card, place, &line, err));
-    else
-        PPH_TRY(print_plain(card, &line, err));
-    print_clean(&line);
+        return pph_command_write(&line, err);
+    }
+    PPH_TRY(print_plain(card, &line, err));
+    pph_command_show(stdout, (pph_str){(const char *)line.data, line.size}, 0);
+    putchar('\n');
     return PPH_OK;
 }
 
