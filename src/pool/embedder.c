@@ -202,6 +202,12 @@ static size_t dimensions(const pph_engine *engine)
     return pph_embedder_dimensions((const pph_embedder *)engine);
 }
 
+static size_t picture_size(const pph_engine *engine)
+{
+    size_t side = ((const pph_embedder *)engine)->info->image_side;
+    return 3 * side * side;
+}
+
 static void bytes(const pph_engine *engine, uint64_t *weights, uint64_t *activations)
 {
     *weights = pph_clip_bytes(((const pph_embedder *)engine)->clip);
@@ -212,7 +218,7 @@ static pph_status prepare_image(const pph_engine *engine, pph_str content, size_
                                 float **pixels, size_t *cost, pph_error *err)
 {
     const pph_embedder *it = (const pph_embedder *)engine;
-    *cost = 3 * it->info->image_side * it->info->image_side;
+    *cost = picture_size(engine);
     return pph_embedder_prepare_image(it, content, max_pixels, pixels, err);
 }
 
@@ -240,6 +246,7 @@ const pph_engine_kind pph_embedder_kind = {
     .open = open_engine,
     .close = close_engine,
     .dimensions = dimensions,
+    .picture_size = picture_size,
     .bytes = bytes,
     .prepare_image = prepare_image,
     .prepare_text = prepare_text,

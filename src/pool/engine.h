@@ -29,6 +29,8 @@ typedef struct pph_engine_kind {
     void (*close)(pph_engine **engine);
 
     size_t (*dimensions)(const pph_engine *engine); /* D of its vectors */
+    /* Floats of a prepared picture; NULL when the kind takes none, or they do not matter. */
+    size_t (*picture_size)(const pph_engine *engine);
     /* What it holds now. Thread: the worker, between steps. */
     void (*bytes)(const pph_engine *engine, uint64_t *weights, uint64_t *activations);
 

@@ -132,6 +132,12 @@ static pph_status refuse_closing(const pph_served *served, pph_error *err)
     return PPH_FAIL(err, PPH_SHUTTING_DOWN, "%s: the model is being closed", served->name);
 }
 
+static pph_status refuse_shutdown(pph_error *err)
+{
+    return PPH_FAIL(err, PPH_SHUTTING_DOWN,
+                    "the shared runtime was shut down before the picture was fetched");
+}
+
 static bool closing(const pph_multimodal *handle)
 {
     pthread_mutex_lock(&handle->served->mutex);
@@ -327,6 +333,8 @@ static void on_fetched(pph_future *fetch, void *context)
     pph_status status = pph_future_status(fetch, &item->error);
     if (status == PPH_CANCELLED && closes)
         (void)refuse_closing(served, &item->error);
+    if (status == PPH_RUNTIME_UNAVAILABLE)
+        (void)refuse_shutdown(&item->error);
     prepare(item);
 }
 
@@ -354,11 +362,10 @@ static void start_fetch(pph_item *item)
     options.public_only = chosen->public_only;
     if (chosen->fetch_timeout_ms > 0)
         options.timeout_ms = chosen->fetch_timeout_ms;
+    /* It was there when the operation began, and a child has no items: it is being shut down. */
     pph_runtime *runtime = pph_shared_runtime();
     if (!runtime) {
-        pph_status status = pph_runtime_check(&item->error);
-        if (status == PPH_OK)
-            (void)PPH_FAIL(&item->error, PPH_RUNTIME_UNAVAILABLE, "the runtime is not available");
+        (void)refuse_shutdown(&item->error);
         prepare(item);
         return;
     }

@@ -63,7 +63,9 @@ struct pph_served {
     /* Set between loads only, with no item in preparation. */
     pph_engine *engine;
     pph_governor_model *governed; /* the worker's, but constant while there is an engine */
+    /* Of the first load; later ones have to agree. */
     atomic_size_t dimensions;
+    size_t picture_size; /* the worker's */
 
     pph_jobs *waiting, *ready;
     pph_item_queue fetching;

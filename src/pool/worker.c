@@ -102,6 +102,23 @@ static void give_back(pph_served *served)
     pph_pool_release(served->pool, &governed);
 }
 
+/* What was made for the model as it was first loaded, vectors and pixels, must fit it as it is now. */
+static pph_status check_shape(pph_served *served, const pph_engine *engine, pph_error *err)
+{
+    size_t dimensions = served->kind->dimensions(engine), before = atomic_load(&served->dimensions);
+    size_t picture = served->kind->picture_size ? served->kind->picture_size(engine) : 0;
+    if (before && (dimensions != before || picture != served->picture_size))
+        return PPH_FAIL(
+            err, PPH_CORRUPT,
+            "%s: the model's files were changed to ones of another size since it was "
+            "first loaded (vectors of %zu, pictures of %zu numbers; now %zu and %zu): open it "
+            "in a new pool",
+            served->name, before, served->picture_size, dimensions, picture);
+    served->picture_size = picture;
+    atomic_store(&served->dimensions, dimensions);
+    return PPH_OK;
+}
+
 static pph_status open_engine(pph_served *served, pph_engine **out, uint64_t *bytes, pph_error *err)
 {
     const pph_engine_spec spec = {served->name, served->precision, served->pool->team};
@@ -122,6 +139,8 @@ static pph_status open_engine(pph_served *served, pph_engine **out, uint64_t *by
     pph_timer *timer = start_spawn_timer(served, file_bytes);
     status = served->kind->open(out, &spec, err);
     pph_timer_free(&timer);
+    if (status == PPH_OK && (status = check_shape(served, *out, err)) != PPH_OK)
+        served->kind->close(out);
     if (status != PPH_OK)
         give_back(served);
     return status;
@@ -177,7 +196,6 @@ static bool load(pph_served *served)
         load_failed(served, &error, began);
         return false;
     }
-    atomic_store(&served->dimensions, served->kind->dimensions(engine));
     pthread_mutex_lock(&served->mutex);
     served->engine = engine;
     served->late = false;
