@@ -171,6 +171,14 @@ static size_t dimensions(const pph_engine *engine)
     return FAKE_DIMENSIONS;
 }
 
+static size_t picture_size(const pph_engine *engine)
+{
+    fake_lock();
+    size_t size = engine->model->picture;
+    fake_unlock();
+    return size;
+}
+
 static void bytes(const pph_engine *engine, uint64_t *weights, uint64_t *activations)
 {
     fake_lock();
@@ -253,6 +261,7 @@ const pph_engine_kind fake_kind = {
     .open = open_engine,
     .close = close_engine,
     .dimensions = dimensions,
+    .picture_size = picture_size,
     .bytes = bytes,
     .prepare_image = prepare_image,
     .prepare_text = prepare_text,

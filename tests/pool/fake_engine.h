@@ -19,6 +19,7 @@ typedef struct fake_model {
     int step_failures; /* likewise */
     pph_status step_status;
     uint64_t weights, expected; /* bytes held, and estimated */
+    size_t picture;             /* floats of a prepared picture */
     /* One load or step in so many; 0: none. A step stalls for stall_ms. */
     size_t fail_load_every, fail_step_every, stall_every;
     int64_t stall_ms;

@@ -111,6 +111,28 @@ static void test_load_fails(void **state)
 }
 
 /* A load that takes too long is told; it goes on, and serves when it is done. */
+/* A folder that was exchanged for a model of another size while it was not loaded: what was prepared
+ * for the first must never reach the second. */
+static void test_files_that_change(void **state)
+{
+    (void)state;
+    fake_pool own;
+    fake_pool_open(&own, never_idle);
+    fake(0)->picture = 100;
+    pph_multimodal *handle = fake_handle(&own, 0, normal());
+    answered(ask(handle, "a"), "a");
+    pph_multimodal_close(&handle);
+    fake(0)->picture = 200;
+    handle = fake_handle(&own, 0, normal());
+    assert_int_equal(told(ask(handle, "b")), PPH_CORRUPT);
+    await_events(&own.told, PPH_EVENT_FAILED, 1);
+    fake(0)->picture = 100;
+    forget_pause(handle);
+    answered(ask(handle, "c"), "c");
+    pph_multimodal_close(&handle);
+    fake_pool_close(&own);
+}
+
 static void test_spawn_times_out(void **state)
 {
     (void)state;
@@ -738,6 +760,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loads_once),
         cmocka_unit_test(test_load_fails),
+        cmocka_unit_test(test_files_that_change),
         cmocka_unit_test(test_spawn_times_out),
         cmocka_unit_test(test_worker_is_replaced),
         cmocka_unit_test(test_closing_in_a_pause),
