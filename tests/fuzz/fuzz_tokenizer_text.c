@@ -1,5 +1,7 @@
 /* Any bytes as a text for a CLIP's tokenizer: refused where they are not UTF-8, else encoded within
- * the limit that was set, and what a decoded text encodes to decodes to the same again. */
+ * the limit that was set, and decoded to UTF-8. What a decoded ASCII text encodes to decodes to the
+ * same again; other texts need not: they are lower-cased after they were normalised, which may leave
+ * marks in an order that the next normalisation changes. */
 #include "base/mem.h"
 #include "text/tokenizer.h"
 
@@ -11,6 +13,14 @@ static void check(bool holds)
 {
     if (!holds)
         abort();
+}
+
+static bool is_ascii(pph_str text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] & 0x80)
+            return false;
+    return true;
 }
 
 static void decode(const pph_tokenizer *tokenizer, const pph_tokens *tokens, pph_buffer *out)
@@ -40,7 +50,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     text = (pph_str){(const char *)first.data, first.size};
     check(pph_tokenizer_encode(tokenizer, text, NULL, &tokens, NULL) == PPH_OK);
     decode(tokenizer, &tokens, &second);
-    check(pph_str_equal(text, (pph_str){(const char *)second.data, second.size}));
+    check(pph_utf8_check((pph_str){(const char *)second.data, second.size}) == SIZE_MAX);
+    check(!is_ascii(text) ||
+          pph_str_equal(text, (pph_str){(const char *)second.data, second.size}));
     pph_tokenizer_options options = {.limit = 7, .truncate = true, .parse_special = true};
     text = (pph_str){(const char *)bytes, size};
     check(pph_tokenizer_encode(tokenizer, text, &options, &tokens, NULL) == PPH_OK);
