@@ -232,6 +232,9 @@ static bool hold_engine(pph_served *served, pph_item *item)
         served->credits_out--;
         pph_nanos now = pph_clock_now();
         status = pph_served_remembered(served, now, &item->error);
+        /* What closes has refused what waited, and would not see this one. */
+        if (status == PPH_OK && item->request->multimodal->closing)
+            status = refuse_closing(served, &item->error);
         if (status == PPH_OK)
             status = pph_jobs_push(served->waiting, &item->place, now, &item->error);
         spawn = status == PPH_OK && pph_served_want_worker(served);
@@ -417,13 +420,14 @@ void pph_served_dispatch(pph_served *served)
 }
 
 /* Under the lock: take a handle's jobs, or all, out of a queue. */
-static void drain(pph_jobs *queue, const pph_multimodal *handle, pph_job_list *out)
+static void drain(pph_jobs *queue, bool (*goes)(const pph_item *item, const pph_multimodal *handle),
+                  const pph_multimodal *handle, pph_job_list *out)
 {
     pph_job_list all = {0};
     pph_jobs_drain(queue, &all);
     for (pph_job *job; (job = pph_job_list_pop(&all));) {
-        bool kept = handle && pph_request_item_of(job)->request->multimodal != handle;
-        if (kept && pph_jobs_push(queue, job, job->enqueued, NULL) == PPH_OK)
+        if (!goes(pph_request_item_of(job), handle) &&
+            pph_jobs_push(queue, job, job->enqueued, NULL) == PPH_OK)
             continue;
         job->next = out->first;
         out->first = job;
@@ -432,20 +436,50 @@ static void drain(pph_jobs *queue, const pph_multimodal *handle, pph_job_list *o
     }
 }
 
-void pph_served_refuse(pph_served *served, const pph_multimodal *handle, const pph_error *reason)
+static bool is_of(const pph_item *item, const pph_multimodal *handle)
 {
-    pph_job_list refused = {0};
-    pthread_mutex_lock(&served->mutex);
-    drain(served->waiting, handle, &refused);
-    /* Prepared for an engine that broke, it waits as well. */
-    if (!served->engine)
-        drain(served->ready, handle, &refused);
-    pthread_mutex_unlock(&served->mutex);
-    for (pph_job *job; (job = pph_job_list_pop(&refused));) {
+    return !handle || item->request->multimodal == handle;
+}
+
+static bool is_closing(const pph_item *item, const pph_multimodal *handle)
+{
+    (void)handle;
+    return item->request->multimodal->closing;
+}
+
+static void end_refused(pph_job_list *refused, const pph_error *reason)
+{
+    for (pph_job *job; (job = pph_job_list_pop(refused));) {
         pph_item *item = pph_request_item_of(job);
         item->error = *reason;
         pph_served_end(item);
     }
+}
+
+void pph_served_refuse(pph_served *served, const pph_multimodal *handle, const pph_error *reason)
+{
+    pph_job_list refused = {0};
+    pthread_mutex_lock(&served->mutex);
+    drain(served->waiting, is_of, handle, &refused);
+    /* Prepared for an engine that broke, it waits as well. */
+    if (!served->engine)
+        drain(served->ready, is_of, handle, &refused);
+    pthread_mutex_unlock(&served->mutex);
+    end_refused(&refused, reason);
+}
+
+void pph_served_refuse_closing(pph_served *served)
+{
+    pph_job_list refused = {0};
+    pph_error reason;
+    (void)refuse_closing(served, &reason);
+    pthread_mutex_lock(&served->mutex);
+    if (!served->engine) {
+        drain(served->waiting, is_closing, NULL, &refused);
+        drain(served->ready, is_closing, NULL, &refused);
+    }
+    pthread_mutex_unlock(&served->mutex);
+    end_refused(&refused, &reason);
 }
 
 /* The items stay where they are: each leaves the queue when it is told. */

@@ -122,6 +122,9 @@ void pph_served_end_list(pph_job_list *list, pph_status status, const char *mess
 /* End all that waits with *reason; of one handle alone, when it is given. */
 void pph_served_refuse(pph_served *served, const pph_multimodal *handle, const pph_error *reason);
 
+/* The engine broke: what waits of handles that close has nobody to run it, and they wait for it. */
+void pph_served_refuse_closing(pph_served *served);
+
 /* Cancel the downloads of a handle's items. */
 void pph_served_end_fetches(pph_served *served, const pph_multimodal *handle);
 

@@ -229,6 +229,8 @@ static void unload(pph_served *served, pph_served_end_reason reason, const pph_e
     uint64_t weights, activations;
     served->kind->bytes(engine, &weights, &activations);
     served->kind->close(&engine);
+    if (reason == PPH_SERVED_BROKEN)
+        pph_served_refuse_closing(served);
     pph_mem_trim();
     give_back(served);
     pph_metrics_set(&served->metrics->weight_bytes, 0);
