@@ -47,7 +47,7 @@ format: packages-test
 	tools/check_format --fix
 
 install: configured
-	@meson configure build --prefix $(abspath $(PREFIX))
+	@meson configure build --prefix $(abspath $(PREFIX)) --libdir lib
 	ninja -C build
 	meson install -C build --no-rebuild
 	@test -n "$(DESTDIR)" || test "$$(id -u)" -ne 0 || ldconfig
