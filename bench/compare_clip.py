@@ -12,26 +12,12 @@ FOLDER is relative, and the peer is started here. --peer runs peer_clip.py; the 
 import argparse
 import shlex
 import statistics
-import subprocess
+
+from program import Program
 
 
-class Program:
-    def __init__(self, command):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, text=True)
-        if self.line() != "ready":
-            raise SystemExit(f"did not start: {shlex.join(command)}")
-
-    def line(self):
-        return self.process.stdout.readline().strip()
-
-    def ask(self, batch, repeats):
-        self.process.stdin.write(f"{batch} {repeats}\n")
-        self.process.stdin.flush()
-        answer = self.line()
-        if not answer:
-            raise SystemExit(f"ended early: {shlex.join(self.process.args)}")
-        return [float(word) for word in answer.split()]
+def times(program, batch, repeats):
+    return [float(word) for word in program.ask(batch, repeats).split()]
 
 
 def main():
@@ -50,7 +36,7 @@ def main():
     peer = Program([*shlex.split(args.peer), args.folder, "--threads", args.threads,
                     "--graph", args.graph])
     for batch in map(int, args.batches.split(",")):
-        rounds = [(ours.ask(batch, args.repeats), peer.ask(batch, args.repeats))
+        rounds = [(times(ours, batch, args.repeats), times(peer, batch, args.repeats))
                   for _ in range(args.rounds)]
         mine = statistics.median(a[0] for a, _ in rounds)
         theirs = statistics.median(b[0] for _, b in rounds)

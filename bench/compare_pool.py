@@ -18,24 +18,7 @@ import statistics
 import subprocess
 from pathlib import Path
 
-
-class Program:
-    def __init__(self, command):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, text=True)
-        if self.line() != "ready":
-            raise SystemExit(f"did not start: {shlex.join(command)}")
-
-    def line(self):
-        return self.process.stdout.readline().strip()
-
-    def ask(self, callers, seconds):
-        self.process.stdin.write(f"{callers} {seconds}\n")
-        self.process.stdin.flush()
-        answer = self.line()
-        if not answer:
-            raise SystemExit(f"ended early: {shlex.join(self.process.args)}")
-        return json.loads(answer)
+from program import Program
 
 
 def median(runs, value):
@@ -84,7 +67,8 @@ def main():
     # Every round goes through all numbers, so that those too are compared within a round.
     rounds = []
     for number in range(args.rounds):
-        rounds.append({n: (ours.ask(n, args.seconds), peer.ask(n, args.seconds)) for n in callers})
+        rounds.append({n: tuple(json.loads(program.ask(n, args.seconds)) for program in (ours, peer))
+                       for n in callers})
         print(f"round {number + 1}: " + "; ".join(
             f"{n}: {speed(a):.1f} and {speed(b):.1f} img/s" for n, (a, b) in rounds[-1].items()),
             flush=True)

@@ -31,13 +31,19 @@ static void queue_remove(pph_item_queue *queue, pph_item *item)
         queue->last = at;
 }
 
-void pph_served_end_list(pph_job_list *list, pph_status status, const char *message)
+static void end_list(pph_job_list *list, pph_status status, const char *message)
 {
     for (pph_job *job; (job = pph_job_list_pop(list));) {
         pph_item *item = pph_request_item_of(job);
         (void)PPH_FAIL(&item->error, status, "%s", message);
         pph_served_end(item);
     }
+}
+
+void pph_served_end_unrun(pph_job_list *expired, pph_job_list *dropped)
+{
+    end_list(expired, PPH_TIMEOUT, "the time allowed was over before it was run");
+    end_list(dropped, PPH_CANCELLED, "cancelled before it was run");
 }
 
 /* The most urgent class of work that may have one more credit. */
@@ -402,8 +408,7 @@ static void start_items(pph_served *served)
         pph_item *item = take_waiting(served, &expired, &dropped);
         if (!item && !expired.count && !dropped.count)
             return;
-        pph_served_end_list(&expired, PPH_TIMEOUT, "the time allowed was over before it was run");
-        pph_served_end_list(&dropped, PPH_CANCELLED, "cancelled before it was run");
+        pph_served_end_unrun(&expired, &dropped);
         if (item)
             start_item(item);
     }

@@ -197,8 +197,7 @@ void pph_served_submit(pph_served *served, pph_request *request)
     /* The request may be gone with its last item: it is not looked at any more. */
     for (pph_job *job; (job = pph_job_list_pop(&out));)
         pph_served_end(pph_request_item_of(job));
-    pph_served_end_list(&expired, PPH_TIMEOUT, "the time allowed was over before it was run");
-    pph_served_end_list(&dropped, PPH_CANCELLED, "cancelled before it was run");
+    pph_served_end_unrun(&expired, &dropped);
     pph_served_dispatch(served);
 }
 

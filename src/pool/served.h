@@ -116,8 +116,8 @@ void pph_served_end(pph_item *item);
  * which may take seconds. */
 void pph_served_end_aside(pph_item *item);
 
-/* End a list of them, each with this error. */
-void pph_served_end_list(pph_job_list *list, pph_status status, const char *message);
+/* End what a queue handed out without its being run: too late, or not wanted any more. */
+void pph_served_end_unrun(pph_job_list *expired, pph_job_list *dropped);
 
 /* End all that waits with *reason; of one handle alone, when it is given. */
 void pph_served_refuse(pph_served *served, const pph_multimodal *handle, const pph_error *reason);

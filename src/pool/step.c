@@ -267,8 +267,7 @@ pph_served_end_reason pph_served_run(pph_served *served, pph_error *why)
     batch work;
     pph_job_list expired = {0}, dropped = {0};
     while (take_batch(served, &work, &expired, &dropped, &reason)) {
-        pph_served_end_list(&expired, PPH_TIMEOUT, "the time allowed was over before it was run");
-        pph_served_end_list(&dropped, PPH_CANCELLED, "cancelled before it was run");
+        pph_served_end_unrun(&expired, &dropped);
         drop_abandoned(&work);
         if (!work.count) {
             back_to_ready(served);
