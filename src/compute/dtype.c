@@ -1,22 +1,43 @@
 /* Sizes, names and scalar conversions of the number types. Stateless; refuses nothing. */
 #include "compute/dtype.h"
 
+#include "base/mem.h"
 #include <string.h>
 
 static const struct {
     const char *name;
-    size_t size;
+    pph_block block;
 } dtypes[PPH_DTYPE_COUNT] = {
-    [PPH_F32] = {"F32", 4},   [PPH_F16] = {"F16", 2}, [PPH_BF16] = {"BF16", 2},
-    [PPH_I8] = {"I8", 1},     [PPH_U8] = {"U8", 1},   [PPH_I16] = {"I16", 2},
-    [PPH_I32] = {"I32", 4},   [PPH_I64] = {"I64", 8}, [PPH_U16] = {"U16", 2},
-    [PPH_U32] = {"U32", 4},   [PPH_U64] = {"U64", 8}, [PPH_F64] = {"F64", 8},
-    [PPH_BOOL] = {"BOOL", 1},
+    [PPH_F32] = {"F32", {1, 4}},       [PPH_F16] = {"F16", {1, 2}},
+    [PPH_BF16] = {"BF16", {1, 2}},     [PPH_I8] = {"I8", {1, 1}},
+    [PPH_U8] = {"U8", {1, 1}},         [PPH_I16] = {"I16", {1, 2}},
+    [PPH_I32] = {"I32", {1, 4}},       [PPH_I64] = {"I64", {1, 8}},
+    [PPH_U16] = {"U16", {1, 2}},       [PPH_U32] = {"U32", {1, 4}},
+    [PPH_U64] = {"U64", {1, 8}},       [PPH_F64] = {"F64", {1, 8}},
+    [PPH_BOOL] = {"BOOL", {1, 1}},     [PPH_Q4_0] = {"Q4_0", {32, 18}},
+    [PPH_Q4_1] = {"Q4_1", {32, 20}},   [PPH_Q5_0] = {"Q5_0", {32, 22}},
+    [PPH_Q5_1] = {"Q5_1", {32, 24}},   [PPH_Q8_0] = {"Q8_0", {32, 34}},
+    [PPH_Q2_K] = {"Q2_K", {256, 84}},  [PPH_Q3_K] = {"Q3_K", {256, 110}},
+    [PPH_Q4_K] = {"Q4_K", {256, 144}}, [PPH_Q5_K] = {"Q5_K", {256, 176}},
+    [PPH_Q6_K] = {"Q6_K", {256, 210}},
 };
+
+pph_block pph_dtype_block(pph_dtype dtype)
+{
+    return (unsigned)dtype < PPH_DTYPE_COUNT ? dtypes[dtype].block : (pph_block){1, 0};
+}
 
 size_t pph_dtype_size(pph_dtype dtype)
 {
-    return (unsigned)dtype < PPH_DTYPE_COUNT ? dtypes[dtype].size : 0;
+    pph_block block = pph_dtype_block(dtype);
+    return block.elements == 1 ? block.bytes : 0;
+}
+
+bool pph_dtype_row(pph_dtype dtype, size_t width, size_t *out)
+{
+    pph_block block = pph_dtype_block(dtype);
+    return block.bytes && width % block.elements == 0 &&
+           pph_mul_size(width / block.elements, block.bytes, out);
 }
 
 const char *pph_dtype_name(pph_dtype dtype)

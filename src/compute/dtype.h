@@ -2,6 +2,7 @@
 #ifndef PPH_COMPUTE_DTYPE_H
 #define PPH_COMPUTE_DTYPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,16 +20,38 @@ typedef enum pph_dtype {
     PPH_U64,
     PPH_F64,
     PPH_BOOL,
+    /* Rows of blocks, by ggml's names: a block holds several numbers and what scales them. */
+    PPH_Q4_0,
+    PPH_Q4_1,
+    PPH_Q5_0,
+    PPH_Q5_1,
+    PPH_Q8_0,
+    PPH_Q2_K,
+    PPH_Q3_K,
+    PPH_Q4_K,
+    PPH_Q5_K,
+    PPH_Q6_K,
     PPH_DTYPE_COUNT
 } pph_dtype;
 
 typedef uint16_t pph_f16;  /* the bits of an IEEE 754 binary16 */
 typedef uint16_t pph_bf16; /* the upper half of a binary32 */
 
-/* Bytes of one element; 0 for a number that is no dtype. */
+/* Bytes of one element; 0 for the types of blocks, and for a number that is no dtype. */
 size_t pph_dtype_size(pph_dtype dtype);
 
-/* "F32", "BF16", ... as safetensors spells them; "unknown" for a number that is no dtype. */
+/* How a row is stored: `bytes` for every `elements`, 1 of a plain type. {1, 0}: no dtype. */
+typedef struct pph_block {
+    size_t elements, bytes;
+} pph_block;
+pph_block pph_dtype_block(pph_dtype dtype);
+
+/* Bytes of a row of `width` elements; false, and *out untouched, when that is no whole number of
+ * blocks, does not fit a size_t, or dtype is none. */
+bool pph_dtype_row(pph_dtype dtype, size_t width, size_t *out);
+
+/* "F32", "BF16", ... as safetensors spells them, "Q4_0", "Q6_K", ... as ggml does; "unknown" for a
+ * number that is no dtype. */
 const char *pph_dtype_name(pph_dtype dtype);
 
 /* One number at a time: the truth that the kernels' conversions are held against. Widening is exact

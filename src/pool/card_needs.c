@@ -51,7 +51,7 @@ static bool ends_with_one_of(pph_str name, const char *const *endings)
 static bool is_integer(pph_dtype dtype)
 {
     return dtype != PPH_F32 && dtype != PPH_F16 && dtype != PPH_BF16 && dtype != PPH_F64 &&
-           dtype != PPH_DTYPE_COUNT;
+           pph_dtype_size(dtype);
 }
 
 static role role_of(const pph_tensor *tensor)
@@ -134,7 +134,7 @@ void pph_card_count(pph_card *card, pph_card_tally *tally, const pph_tensor *ten
     case MATRIX:
         tally->output |=
             pph_str_ends(name, "lm_head.weight") || pph_str_equal(name, PPH_STR("output.weight"));
-        need_matrix(tally, elements, rows, tensor->dtype == PPH_DTYPE_COUNT ? tensor->bytes : 0);
+        need_matrix(tally, elements, rows, pph_dtype_size(tensor->dtype) ? 0 : tensor->bytes);
         break;
     default:
         need(tally, wide, wide, wide);

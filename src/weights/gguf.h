@@ -66,8 +66,8 @@ typedef struct pph_gguf_chunk pph_gguf_chunk;
  * alignment  of the tensors' bytes, from their part's beginning: a power of two, 8 to 2^20
  * pairs      in the order of the file
  * tensors    in the order of the file; shapes outermost first, which is the file's order reversed;
- *            dtype is PPH_DTYPE_COUNT where numbers stand in blocks, and `stored` is ggml's name of
- *            the type: "Q4_0", "Q6_K" */
+ *            dtype is PPH_DTYPE_COUNT for blocks that are not computed with (IQ2_XS, MXFP4, ...), and
+ *            `stored` is ggml's name of the type: "Q4_0", "Q6_K" */
 typedef struct pph_gguf {
     char *name;
     pph_file_map map;
@@ -125,7 +125,7 @@ bool pph_gguf_next(pph_gguf_cursor *cursor, pph_gguf_value *out);
  * type    ggml's number;  false, and *out untouched, for one that is not known */
 typedef struct pph_gguf_type {
     const char *name;
-    pph_dtype dtype; /* PPH_DTYPE_COUNT: in blocks */
+    pph_dtype dtype; /* PPH_DTYPE_COUNT: not computed with */
     unsigned elements, bytes;
 } pph_gguf_type;
 bool pph_gguf_type_of(uint32_t type, pph_gguf_type *out);

@@ -52,11 +52,12 @@ static pph_status refuse(const reader *r, const pph_tensor *tensor, pph_status s
                     pph_tensor_label(tensor->name, label), reason);
 }
 
-/* The type by its name, and its size in bits (0 when nobody knows it). */
+/* The type by its name, and its size in bits (0 when nobody knows it). The format has no blocks. */
 static unsigned dtype_bits(pph_str name, pph_dtype *dtype)
 {
     for (int i = 0; i < PPH_DTYPE_COUNT; i++)
-        if (pph_str_equal(name, pph_str_view(pph_dtype_name((pph_dtype)i)))) {
+        if (pph_dtype_size((pph_dtype)i) &&
+            pph_str_equal(name, pph_str_view(pph_dtype_name((pph_dtype)i)))) {
             *dtype = (pph_dtype)i;
             return (unsigned)pph_dtype_size(*dtype) * 8;
         }

@@ -91,6 +91,26 @@ static void test_names_and_sizes(void **state)
     assert_int_equal(pph_dtype_size(PPH_DTYPE_COUNT), 0);
     assert_string_equal(pph_dtype_name(PPH_DTYPE_COUNT), "unknown");
     assert_string_equal(pph_dtype_name((pph_dtype)-1), "unknown");
+    assert_string_equal(pph_dtype_name(PPH_Q6_K), "Q6_K");
+    assert_int_equal(pph_dtype_size(PPH_Q6_K), 0);
+}
+
+static void test_rows(void **state)
+{
+    (void)state;
+    size_t bytes = 7;
+    assert_int_equal(pph_dtype_block(PPH_F16).elements, 1);
+    assert_int_equal(pph_dtype_block(PPH_F16).bytes, 2);
+    assert_int_equal(pph_dtype_block(PPH_Q4_K).elements, 256);
+    assert_int_equal(pph_dtype_block(PPH_DTYPE_COUNT).bytes, 0);
+    assert_false(pph_dtype_row(PPH_DTYPE_COUNT, 32, &bytes));
+    assert_false(pph_dtype_row(PPH_Q8_0, 31, &bytes));
+    assert_false(pph_dtype_row(PPH_F64, SIZE_MAX / 4, &bytes));
+    assert_int_equal(bytes, 7);
+    assert_true(pph_dtype_row(PPH_Q8_0, 64, &bytes));
+    assert_int_equal(bytes, 68);
+    assert_true(pph_dtype_row(PPH_I16, 3, &bytes));
+    assert_int_equal(bytes, 6);
 }
 
 int main(void)
@@ -99,6 +119,7 @@ int main(void)
         cmocka_unit_test(test_f16),
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_names_and_sizes),
+        cmocka_unit_test(test_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,9 +106,9 @@ static void test_good_file(void **state)
         assert_int_equal(file.alignment, 64);
         assert_int_equal(file.pair_count, 20);
         assert_int_equal(file.count, 4);
-        check_tensor(&file, 0, "second", "Q4_0", PPH_DTYPE_COUNT, "[3,32]", 64, 54);
+        check_tensor(&file, 0, "second", "Q4_0", PPH_Q4_0, "[3,32]", 64, 54);
         check_tensor(&file, 1, "first", "F16", PPH_F16, "[4,3,2]", 0, 48);
-        check_tensor(&file, 2, "third", "Q6_K", PPH_DTYPE_COUNT, "[256]", 128, 210);
+        check_tensor(&file, 2, "third", "Q6_K", PPH_Q6_K, "[256]", 128, 210);
         check_tensor(&file, 3, "single", "F32", PPH_F32, "[]", 384 % 256, 4);
         assert_null(pph_gguf_find_tensor(&file, "fourth"));
         pph_gguf_close(&file);

@@ -45,6 +45,8 @@ static void test_all_dtypes(void **state)
     for (int i = 0; i < PPH_DTYPE_COUNT; i++) {
         char header[128];
         size_t size = pph_dtype_size((pph_dtype)i);
+        if (!size) /* blocks are GGUF's; safetensors has none */
+            continue;
         snprintf(header, sizeof header,
                  "{\"t\":{\"dtype\":\"%s\",\"shape\":[3],\"data_offsets\":[0,%zu]}}",
                  pph_dtype_name((pph_dtype)i), 3 * size);
