@@ -68,6 +68,22 @@ static void run_norm16(const pph_tensor_kernels *k, room *r)
 {
     k->norm_bf16(r->narrow, r->in, r->gamma, r->gamma, 1e-5F, WIDTH);
 }
+static void run_rms_norm(const pph_tensor_kernels *k, room *r)
+{
+    k->rms_norm(r->out, r->in, r->gamma, 1e-5F, WIDTH);
+}
+static void run_rotate(const pph_tensor_kernels *k, room *r)
+{
+    k->rotate(r->out, r->gamma, SIZE / 2, WIDTH / SIZE, SIZE);
+}
+static void run_gate(const pph_tensor_kernels *k, room *r)
+{
+    k->gate(r->out, r->in, r->gamma, WIDTH);
+}
+static void run_gate16(const pph_tensor_kernels *k, room *r)
+{
+    k->gate_bf16(r->narrow, r->in, r->gamma, WIDTH);
+}
 static void run_exp(const pph_tensor_kernels *k, room *r)
 {
     k->exponents(r->out, r->in, 0.125F, KEYS);
@@ -116,6 +132,10 @@ static const timed cases[] = {
     {"gelu_erf 768", run_erf},
     {"norm 768", run_norm},
     {"norm_bf16 768", run_norm16},
+    {"rms_norm 768", run_rms_norm},
+    {"rotate 12x64", run_rotate},
+    {"gate 768", run_gate},
+    {"gate_bf16 768", run_gate16},
     {"exponents 577", run_exp},
     {"exponents_bf16 577", run_exp16},
     {"dequantise 768", run_dequantise},

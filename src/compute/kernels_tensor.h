@@ -52,6 +52,19 @@ typedef struct pph_tensor_kernels {
     void (*norm_bf16)(pph_bf16 *out, const float *in, const float *gamma, const float *beta,
                       float eps, size_t n);
 
+    /* in / sqrt(mean of the squares + eps) * weight over n > 0 values. Zhang and Sennrich 2019 */
+    void (*rms_norm)(float *out, const float *in, const float *weight, float eps, size_t n);
+    void (*rms_norm_bf16)(pph_bf16 *out, const float *in, const float *weight, float eps, size_t n);
+
+    /* Rotary positions, in place: of each of `heads` heads, `size` values apart, the pairs
+     * (x[i], x[half + i]), i < half, turn by an angle each; what lies past 2 half stays.
+     * turn  half cosines, then half sines (rope.h). Su et al. 2021 */
+    void (*rotate)(float *values, const float *turn, size_t half, size_t heads, size_t size);
+
+    /* out[i] = silu(a[i]) * b[i]. Shazeer 2020 */
+    void (*gate)(float *out, const float *a, const float *b, size_t n);
+    void (*gate_bf16)(pph_bf16 *out, const float *a, const float *b, size_t n);
+
     /* out[i] = exp(factor * (in[i] - max in)), factor >= 0, n > 0; the sum of the results (before
      * they are rounded to 16 bits; within 1e-5 then) is returned. With a NaN among the input the
      * sum is one, and nothing is said of the other results. */

@@ -60,6 +60,56 @@ pph_status pph_rows_norm(pph_rows out, pph_rows x, size_t count, size_t width, c
     return PPH_OK;
 }
 
+pph_status pph_rows_rms_norm(pph_rows out, pph_rows x, size_t count, size_t width,
+                             const float *weight, float eps, pph_scratch *scratch, pph_error *err)
+{
+    const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
+    if (x.dtype != PPH_F32 || !takes(out) || !width)
+        return unsupported("normalising", x.dtype, out.dtype, err);
+    bool direct = out.dtype == PPH_F32 || out.dtype == PPH_BF16;
+    pph_scratch_mark mark = pph_scratch_save(scratch);
+    float *row = direct ? NULL : pph_scratch_take(scratch, width * sizeof *row);
+    if (!direct && !row)
+        return PPH_FAIL_MEMORY(err, width * sizeof *row);
+    for (size_t i = 0; i < count; i++) {
+        pph_rows to = pph_rows_at(out, i);
+        const float *from = pph_rows_at(x, i).data;
+        if (out.dtype == PPH_BF16)
+            table->rms_norm_bf16(to.data, from, weight, eps, width);
+        else
+            table->rms_norm(row ? row : to.data, from, weight, eps, width);
+        if (row)
+            put(table, to, row, width);
+    }
+    pph_scratch_restore(scratch, mark);
+    return PPH_OK;
+}
+
+pph_status pph_rows_gate(pph_rows out, pph_rows a, pph_rows b, size_t count, size_t width,
+                         pph_scratch *scratch, pph_error *err)
+{
+    const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
+    if (a.dtype != PPH_F32 || b.dtype != PPH_F32 || !takes(out))
+        return unsupported("gating", a.dtype == PPH_F32 ? b.dtype : a.dtype, out.dtype, err);
+    bool direct = out.dtype == PPH_F32 || out.dtype == PPH_BF16;
+    pph_scratch_mark mark = pph_scratch_save(scratch);
+    float *row = direct ? NULL : pph_scratch_take(scratch, width * sizeof *row);
+    if (!direct && !row)
+        return PPH_FAIL_MEMORY(err, width * sizeof *row);
+    for (size_t i = 0; i < count; i++) {
+        pph_rows to = pph_rows_at(out, i);
+        const float *left = pph_rows_at(a, i).data, *right = pph_rows_at(b, i).data;
+        if (out.dtype == PPH_BF16)
+            table->gate_bf16(to.data, left, right, width);
+        else
+            table->gate(row ? row : to.data, left, right, width);
+        if (row)
+            put(table, to, row, width);
+    }
+    pph_scratch_restore(scratch, mark);
+    return PPH_OK;
+}
+
 pph_status pph_rows_convert(pph_rows out, pph_rows x, size_t count, size_t width,
                             pph_scratch *scratch, pph_error *err)
 {

@@ -26,6 +26,16 @@ PPH_CHECKED pph_status pph_rows_norm(pph_rows out, pph_rows x, size_t count, siz
                                      const float *gamma, const float *beta, float eps,
                                      pph_scratch *scratch, pph_error *err);
 
+/* Root-mean-square normalisation of the same kinds of rows: x / sqrt(mean of x^2 + eps) * weight. In
+ * place where both are F32. Errors: the same. */
+PPH_CHECKED pph_status pph_rows_rms_norm(pph_rows out, pph_rows x, size_t count, size_t width,
+                                         const float *weight, float eps, pph_scratch *scratch,
+                                         pph_error *err);
+
+/* out = silu(a) * b. a and b F32; out F32 (which may be a or b), BF16 or I8. Errors: the same. */
+PPH_CHECKED pph_status pph_rows_gate(pph_rows out, pph_rows a, pph_rows b, size_t count,
+                                     size_t width, pph_scratch *scratch, pph_error *err);
+
 /* The same numbers in another dtype: from F32, F16 or BF16 to F32, BF16 or I8. Errors: the same. */
 PPH_CHECKED pph_status pph_rows_convert(pph_rows out, pph_rows x, size_t count, size_t width,
                                         pph_scratch *scratch, pph_error *err);

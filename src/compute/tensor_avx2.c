@@ -198,8 +198,8 @@ static float dot(const float *a, const float *b, size_t n)
     return total(_mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3])));
 }
 
-/* x / (1 + exp(-by)) */
-static inline __m256 gate(__m256 x, __m256 by)
+/* x * sigmoid(by), as x / (1 + exp(-by)) */
+static inline __m256 swish(__m256 x, __m256 by)
 {
     __m256 e = exponential(_mm256_sub_ps(_mm256_setzero_ps(), by));
     return _mm256_div_ps(x, _mm256_add_ps(e, _mm256_set1_ps(1)));
@@ -209,7 +209,7 @@ static void act_quick_gelu(float *values, size_t n)
 {
     for (size_t i = 0; i < n; i += 8) {
         __m256 x = load(values, i, n);
-        store(values, i, n, gate(x, _mm256_mul_ps(x, _mm256_set1_ps(1.702F))));
+        store(values, i, n, swish(x, _mm256_mul_ps(x, _mm256_set1_ps(1.702F))));
     }
 }
 
@@ -217,7 +217,7 @@ static void act_silu(float *values, size_t n)
 {
     for (size_t i = 0; i < n; i += 8) {
         __m256 x = load(values, i, n);
-        store(values, i, n, gate(x, x));
+        store(values, i, n, swish(x, x));
     }
 }
 
@@ -228,7 +228,7 @@ static void act_gelu_tanh(float *values, size_t n)
         __m256 x = load(values, i, n), square = _mm256_mul_ps(x, x);
         __m256 u = _mm256_fmadd_ps(square, _mm256_set1_ps(2 * 0.7978845608F * 0.044715F),
                                    _mm256_set1_ps(2 * 0.7978845608F));
-        store(values, i, n, gate(x, _mm256_mul_ps(x, u)));
+        store(values, i, n, swish(x, _mm256_mul_ps(x, u)));
     }
 }
 
@@ -311,6 +311,70 @@ static void norm_bf16(pph_bf16 *out, const float *in, const float *gamma, const 
         store_halves(out, i, n, round_bf16(normal(in, gamma, beta, i, n, mean, inverse)));
 }
 
+/* 1 / sqrt(mean of the squares + eps) */
+static __m256 root(const float *in, float eps, size_t n)
+{
+    __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
+                     _mm256_setzero_ps()};
+    size_t i = 0;
+    for (; n - i >= 32; i += 32)
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4; j++) {
+            __m256 x = _mm256_loadu_ps(in + i + 8 * j);
+            sum[j] = _mm256_fmadd_ps(x, x, sum[j]);
+        }
+    for (; i < n; i += 8) {
+        __m256 x = load(in, i, n);
+        sum[0] = _mm256_fmadd_ps(x, x, sum[0]);
+    }
+    float squares =
+        total(_mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3])));
+    return _mm256_set1_ps(1 / sqrtf(squares / (float)n + eps));
+}
+
+static void rms_norm(float *out, const float *in, const float *weight, float eps, size_t n)
+{
+    __m256 inverse = root(in, eps, n);
+    for (size_t i = 0; i < n; i += 8)
+        store(out, i, n, _mm256_mul_ps(_mm256_mul_ps(load(in, i, n), inverse), load(weight, i, n)));
+}
+
+static void rms_norm_bf16(pph_bf16 *out, const float *in, const float *weight, float eps, size_t n)
+{
+    __m256 inverse = root(in, eps, n);
+    for (size_t i = 0; i < n; i += 8) {
+        __m256 x = _mm256_mul_ps(load(in, i, n), inverse);
+        store_halves(out, i, n, round_bf16(_mm256_mul_ps(x, load(weight, i, n))));
+    }
+}
+
+static void rotate(float *values, const float *turn, size_t half, size_t heads, size_t size)
+{
+    for (size_t h = 0; h < heads; h++, values += size)
+        for (size_t i = 0; i < half; i += 8) {
+            __m256 cosine = load(turn, i, half), sine = load(turn + half, i, half);
+            __m256 a = load(values, i, half), b = load(values + half, i, half);
+            store(values, i, half, _mm256_fnmadd_ps(b, sine, _mm256_mul_ps(a, cosine)));
+            store(values + half, i, half, _mm256_fmadd_ps(a, sine, _mm256_mul_ps(b, cosine)));
+        }
+}
+
+static void gate(float *out, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i += 8) {
+        __m256 x = load(a, i, n);
+        store(out, i, n, _mm256_mul_ps(swish(x, x), load(b, i, n)));
+    }
+}
+
+static void gate_bf16(pph_bf16 *out, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i += 8) {
+        __m256 x = load(a, i, n);
+        store_halves(out, i, n, round_bf16(_mm256_mul_ps(swish(x, x), load(b, i, n))));
+    }
+}
+
 /* A NaN may be passed over here: its own exponent is a NaN, and so is the sum. */
 static __m256 largest(const float *in, size_t n)
 {
@@ -388,6 +452,11 @@ void pph_tensor_fill_avx2(pph_tensor_kernels *table)
     table->activate[PPH_ACT_RELU] = act_relu;
     table->norm = norm;
     table->norm_bf16 = norm_bf16;
+    table->rms_norm = rms_norm;
+    table->rms_norm_bf16 = rms_norm_bf16;
+    table->rotate = rotate;
+    table->gate = gate;
+    table->gate_bf16 = gate_bf16;
     table->exponents = exponents;
     table->exponents_bf16 = exponents_bf16;
     table->dequantise = dequantise;

@@ -142,8 +142,8 @@ static float dot(const float *a, const float *b, size_t n)
         _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
 }
 
-/* x / (1 + exp(-by)) */
-static inline __m512 gate(__m512 x, __m512 by)
+/* x * sigmoid(by), as x / (1 + exp(-by)) */
+static inline __m512 swish(__m512 x, __m512 by)
 {
     __m512 e = exponential(_mm512_sub_ps(_mm512_setzero_ps(), by));
     return _mm512_div_ps(x, _mm512_add_ps(e, _mm512_set1_ps(1)));
@@ -154,7 +154,7 @@ static void act_quick_gelu(float *values, size_t n)
     for (size_t i = 0; i < n; i += 16) {
         __mmask16 mask = lanes(i, n);
         __m512 x = load(values, i, mask);
-        _mm512_mask_storeu_ps(values + i, mask, gate(x, _mm512_mul_ps(x, _mm512_set1_ps(1.702F))));
+        _mm512_mask_storeu_ps(values + i, mask, swish(x, _mm512_mul_ps(x, _mm512_set1_ps(1.702F))));
     }
 }
 
@@ -163,7 +163,7 @@ static void act_silu(float *values, size_t n)
     for (size_t i = 0; i < n; i += 16) {
         __mmask16 mask = lanes(i, n);
         __m512 x = load(values, i, mask);
-        _mm512_mask_storeu_ps(values + i, mask, gate(x, x));
+        _mm512_mask_storeu_ps(values + i, mask, swish(x, x));
     }
 }
 
@@ -175,7 +175,7 @@ static void act_gelu_tanh(float *values, size_t n)
         __m512 x = load(values, i, mask), square = _mm512_mul_ps(x, x);
         __m512 u = _mm512_fmadd_ps(square, _mm512_set1_ps(2 * 0.7978845608F * 0.044715F),
                                    _mm512_set1_ps(2 * 0.7978845608F));
-        _mm512_mask_storeu_ps(values + i, mask, gate(x, _mm512_mul_ps(x, u)));
+        _mm512_mask_storeu_ps(values + i, mask, swish(x, _mm512_mul_ps(x, u)));
     }
 }
 
@@ -264,6 +264,79 @@ static void norm_bf16(pph_bf16 *out, const float *in, const float *gamma, const 
     for (size_t i = 0; i < n; i += 16) {
         __mmask16 mask = lanes(i, n);
         store_bf16(out + i, mask, normal(in, gamma, beta, i, mask, mean, inverse));
+    }
+}
+
+/* 1 / sqrt(mean of the squares + eps) */
+static __m512 root(const float *in, float eps, size_t n)
+{
+    __m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
+                     _mm512_setzero_ps()};
+    size_t i = 0;
+    for (; n - i >= 64; i += 64)
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4; j++) {
+            __m512 x = _mm512_loadu_ps(in + i + 16 * j);
+            sum[j] = _mm512_fmadd_ps(x, x, sum[j]);
+        }
+    for (; i < n; i += 16) {
+        __m512 x = load(in, i, lanes(i, n));
+        sum[0] = _mm512_fmadd_ps(x, x, sum[0]);
+    }
+    float squares = _mm512_reduce_add_ps(
+        _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
+    return _mm512_set1_ps(1 / sqrtf(squares / (float)n + eps));
+}
+
+static void rms_norm(float *out, const float *in, const float *weight, float eps, size_t n)
+{
+    __m512 inverse = root(in, eps, n);
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 mask = lanes(i, n);
+        __m512 x = _mm512_mul_ps(load(in, i, mask), inverse);
+        _mm512_mask_storeu_ps(out + i, mask, _mm512_mul_ps(x, load(weight, i, mask)));
+    }
+}
+
+static void rms_norm_bf16(pph_bf16 *out, const float *in, const float *weight, float eps, size_t n)
+{
+    __m512 inverse = root(in, eps, n);
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 mask = lanes(i, n);
+        __m512 x = _mm512_mul_ps(load(in, i, mask), inverse);
+        store_bf16(out + i, mask, _mm512_mul_ps(x, load(weight, i, mask)));
+    }
+}
+
+static void rotate(float *values, const float *turn, size_t half, size_t heads, size_t size)
+{
+    for (size_t h = 0; h < heads; h++, values += size)
+        for (size_t i = 0; i < half; i += 16) {
+            __mmask16 mask = lanes(i, half);
+            __m512 cosine = load(turn, i, mask), sine = load(turn + half, i, mask);
+            __m512 a = load(values, i, mask), b = load(values + half, i, mask);
+            _mm512_mask_storeu_ps(values + i, mask,
+                                  _mm512_fnmadd_ps(b, sine, _mm512_mul_ps(a, cosine)));
+            _mm512_mask_storeu_ps(values + half + i, mask,
+                                  _mm512_fmadd_ps(a, sine, _mm512_mul_ps(b, cosine)));
+        }
+}
+
+static void gate(float *out, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 mask = lanes(i, n);
+        __m512 x = load(a, i, mask);
+        _mm512_mask_storeu_ps(out + i, mask, _mm512_mul_ps(swish(x, x), load(b, i, mask)));
+    }
+}
+
+static void gate_bf16(pph_bf16 *out, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 mask = lanes(i, n);
+        __m512 x = load(a, i, mask);
+        store_bf16(out + i, mask, _mm512_mul_ps(swish(x, x), load(b, i, mask)));
     }
 }
 
@@ -380,12 +453,17 @@ void pph_tensor_fill_avx512(pph_tensor_kernels *table, unsigned features)
     table->activate[PPH_ACT_SILU] = act_silu;
     table->activate[PPH_ACT_RELU] = act_relu;
     table->norm = norm;
+    table->rms_norm = rms_norm;
+    table->rotate = rotate;
+    table->gate = gate;
     table->exponents = exponents;
     table->dequantise = dequantise;
     table->u8_from_i8 = u8_from_i8;
     if (features & PPH_CPU_BF16) {
         table->scale_bf16 = scale_bf16;
         table->norm_bf16 = norm_bf16;
+        table->rms_norm_bf16 = rms_norm_bf16;
+        table->gate_bf16 = gate_bf16;
         table->exponents_bf16 = exponents_bf16;
     }
     pph_panels_fill_avx512(table, features);

@@ -159,6 +159,51 @@ static void norm_bf16(pph_bf16 *out, const float *in, const float *gamma, const 
         out[i] = pph_f32_to_bf16((in[i] - mean) * inverse * gamma[i] + beta[i]);
 }
 
+static float root(const float *in, float eps, size_t n)
+{
+    double squares = 0;
+    for (size_t i = 0; i < n; i++)
+        squares += (double)in[i] * in[i];
+    return (float)(1 / sqrt(squares / (double)n + eps));
+}
+
+static void rms_norm(float *out, const float *in, const float *weight, float eps, size_t n)
+{
+    float inverse = root(in, eps, n);
+    for (size_t i = 0; i < n; i++)
+        out[i] = in[i] * inverse * weight[i];
+}
+
+static void rms_norm_bf16(pph_bf16 *out, const float *in, const float *weight, float eps, size_t n)
+{
+    float inverse = root(in, eps, n);
+    for (size_t i = 0; i < n; i++)
+        out[i] = pph_f32_to_bf16(in[i] * inverse * weight[i]);
+}
+
+static void rotate(float *values, const float *turn, size_t half, size_t heads, size_t size)
+{
+    const float *cosine = turn, *sine = turn + half;
+    for (size_t h = 0; h < heads; h++)
+        for (size_t i = 0; i < half; i++) {
+            float *x = values + h * size + i, a = x[0], b = x[half];
+            x[0] = a * cosine[i] - b * sine[i];
+            x[half] = b * cosine[i] + a * sine[i];
+        }
+}
+
+static void gate(float *out, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = a[i] * sigmoid(a[i]) * b[i];
+}
+
+static void gate_bf16(pph_bf16 *out, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = pph_f32_to_bf16(a[i] * sigmoid(a[i]) * b[i]);
+}
+
 static float largest(const float *in, size_t n)
 {
     float most = in[0];
@@ -225,6 +270,11 @@ void pph_tensor_fill_c(pph_tensor_kernels *table)
                      [PPH_ACT_RELU] = act_relu},
         .norm = norm,
         .norm_bf16 = norm_bf16,
+        .rms_norm = rms_norm,
+        .rms_norm_bf16 = rms_norm_bf16,
+        .rotate = rotate,
+        .gate = gate,
+        .gate_bf16 = gate_bf16,
         .exponents = exponents,
         .exponents_bf16 = exponents_bf16,
         .dequantise = dequantise,

@@ -157,8 +157,8 @@ static float dot(const float *a, const float *b, size_t n)
     return vaddvq_f32(vaddq_f32(vaddq_f32(sum[0], sum[1]), vaddq_f32(sum[2], sum[3])));
 }
 
-/* x / (1 + exp(-by)) */
-static inline float32x4_t gate(float32x4_t x, float32x4_t by)
+/* x * sigmoid(by), as x / (1 + exp(-by)) */
+static inline float32x4_t swish(float32x4_t x, float32x4_t by)
 {
     return vdivq_f32(x, vaddq_f32(exponential(vnegq_f32(by)), vdupq_n_f32(1)));
 }
@@ -167,7 +167,7 @@ static void act_quick_gelu(float *values, size_t n)
 {
     for (size_t i = 0; i < n; i += 4) {
         float32x4_t x = load(values, i, n);
-        store(values, i, n, gate(x, vmulq_n_f32(x, 1.702F)));
+        store(values, i, n, swish(x, vmulq_n_f32(x, 1.702F)));
     }
 }
 
@@ -175,7 +175,7 @@ static void act_silu(float *values, size_t n)
 {
     for (size_t i = 0; i < n; i += 4) {
         float32x4_t x = load(values, i, n);
-        store(values, i, n, gate(x, x));
+        store(values, i, n, swish(x, x));
     }
 }
 
@@ -186,7 +186,7 @@ static void act_gelu_tanh(float *values, size_t n)
         float32x4_t x = load(values, i, n);
         float32x4_t u = vfmaq_n_f32(vdupq_n_f32(2 * 0.7978845608F), vmulq_f32(x, x),
                                     2 * 0.7978845608F * 0.044715F);
-        store(values, i, n, gate(x, vmulq_f32(x, u)));
+        store(values, i, n, swish(x, vmulq_f32(x, u)));
     }
 }
 
@@ -268,6 +268,66 @@ static void norm_bf16(pph_bf16 *out, const float *in, const float *gamma, const 
         store_halves(out, i, n, round_bf16(normal(in, gamma, beta, i, n, mean, inverse)));
 }
 
+/* 1 / sqrt(mean of the squares + eps) */
+static float root(const float *in, float eps, size_t n)
+{
+    float32x4_t a = vdupq_n_f32(0), b = a;
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        float32x4_t x = vld1q_f32(in + i), y = vld1q_f32(in + i + 4);
+        a = vfmaq_f32(a, x, x);
+        b = vfmaq_f32(b, y, y);
+    }
+    for (; i < n; i += 4) {
+        float32x4_t x = load(in, i, n);
+        a = vfmaq_f32(a, x, x);
+    }
+    return 1 / sqrtf(vaddvq_f32(vaddq_f32(a, b)) / (float)n + eps);
+}
+
+static void rms_norm(float *out, const float *in, const float *weight, float eps, size_t n)
+{
+    float inverse = root(in, eps, n);
+    for (size_t i = 0; i < n; i += 4)
+        store(out, i, n, vmulq_f32(vmulq_n_f32(load(in, i, n), inverse), load(weight, i, n)));
+}
+
+static void rms_norm_bf16(pph_bf16 *out, const float *in, const float *weight, float eps, size_t n)
+{
+    float inverse = root(in, eps, n);
+    for (size_t i = 0; i < n; i += 4) {
+        float32x4_t x = vmulq_n_f32(load(in, i, n), inverse);
+        store_halves(out, i, n, round_bf16(vmulq_f32(x, load(weight, i, n))));
+    }
+}
+
+static void rotate(float *values, const float *turn, size_t half, size_t heads, size_t size)
+{
+    for (size_t h = 0; h < heads; h++, values += size)
+        for (size_t i = 0; i < half; i += 4) {
+            float32x4_t cosine = load(turn, i, half), sine = load(turn + half, i, half);
+            float32x4_t a = load(values, i, half), b = load(values + half, i, half);
+            store(values, i, half, vfmsq_f32(vmulq_f32(a, cosine), b, sine));
+            store(values + half, i, half, vfmaq_f32(vmulq_f32(b, cosine), a, sine));
+        }
+}
+
+static void gate(float *out, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i += 4) {
+        float32x4_t x = load(a, i, n);
+        store(out, i, n, vmulq_f32(swish(x, x), load(b, i, n)));
+    }
+}
+
+static void gate_bf16(pph_bf16 *out, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i += 4) {
+        float32x4_t x = load(a, i, n);
+        store_halves(out, i, n, round_bf16(vmulq_f32(swish(x, x), load(b, i, n))));
+    }
+}
+
 static float32x4_t largest(const float *in, size_t n)
 {
     const float32x4_t least = vdupq_n_f32(-INFINITY);
@@ -339,6 +399,11 @@ void pph_tensor_fill_neon(pph_tensor_kernels *table)
     table->activate[PPH_ACT_RELU] = act_relu;
     table->norm = norm;
     table->norm_bf16 = norm_bf16;
+    table->rms_norm = rms_norm;
+    table->rms_norm_bf16 = rms_norm_bf16;
+    table->rotate = rotate;
+    table->gate = gate;
+    table->gate_bf16 = gate_bf16;
     table->exponents = exponents;
     table->exponents_bf16 = exponents_bf16;
     table->dequantise = dequantise;

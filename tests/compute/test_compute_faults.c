@@ -49,6 +49,10 @@ static pph_status everything(pph_error *err)
                         .size = SIZE,
                         .scale = 0.2F};
     PPH_TRY(pph_attention_run(&op, 0, WIDTH / SIZE, 0, ROWS, scratch, err));
+    PPH_TRY(pph_rows_gate(x, (pph_rows){wide, PPH_F32, NULL, WIDTH},
+                          (pph_rows){mixed, PPH_F32, NULL, WIDTH}, ROWS, WIDTH, scratch, err));
+    PPH_TRY(pph_rows_rms_norm(x, (pph_rows){wide, PPH_F32, NULL, WIDTH}, ROWS, WIDTH, wide, 1,
+                              scratch, err));
     return pph_rows_norm(x, (pph_rows){wide, PPH_F32, NULL, WIDTH}, ROWS, WIDTH, wide, wide, 1,
                          scratch, err);
 }

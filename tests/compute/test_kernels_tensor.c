@@ -251,6 +251,88 @@ static void test_norm(void **state)
         }
 }
 
+static void test_rms_norm(void **state)
+{
+    (void)state;
+    for (kind which = 0; which < NUMBERS_KINDS; which++)
+        EACH_LENGTH(n, 1)
+        {
+            float *a = a_floats + 1, *got = got_floats + 1;
+            fill(a, n, which, n);
+            fill(b_floats, n, RANDOM, n + 1);
+            memset(got_floats, 0xA5, sizeof got_floats);
+            memset(got_halves, 0xA5, sizeof got_halves);
+            plain.rms_norm(want_floats, a, b_floats, 1e-5F, n);
+            fast.rms_norm(got, a, b_floats, 1e-5F, n);
+            double most = largest(want_floats, n);
+            same_floats(got, want_floats, n, 2e-6 * most, "rms_norm");
+            untouched(got + n, "rms_norm");
+            plain.rms_norm_bf16(want_halves, a, b_floats, 1e-5F, n);
+            fast.rms_norm_bf16(got_halves, a, b_floats, 1e-5F, n);
+            same_halves(got_halves, want_halves, n, 2e-6 * most, "rms_norm_bf16");
+            untouched(got_halves + n, "rms_norm_bf16");
+            memcpy(got, a, n * sizeof *got);
+            fast.rms_norm(got, got, b_floats, 1e-5F, n);
+            same_floats(got, want_floats, n, 2e-6 * most, "rms_norm in place");
+            a[n - 1] = NAN;
+            fast.rms_norm(got, a, b_floats, 1e-5F, n);
+            for (size_t i = 0; i < n; i++)
+                assert_true(isnan(got[i]));
+        }
+}
+
+static void test_rotate(void **state)
+{
+    (void)state;
+    for (size_t half = 0; half < 70; half++)
+        for (size_t heads = 0; heads < 4; heads++)
+            for (size_t rest = 0; rest < 4; rest += 3) {
+                size_t size = 2 * half + rest;
+                float *got = got_floats + 1;
+                fill(want_floats, heads * size, RANDOM, half);
+                fill(b_floats + 1, 2 * half, RANDOM, half + 1);
+                memset(got_floats, 0xA5, sizeof got_floats);
+                memcpy(got, want_floats, heads * size * sizeof *got);
+                plain.rotate(want_floats, b_floats + 1, half, heads, size);
+                fast.rotate(got, b_floats + 1, half, heads, size);
+                same_floats(got, want_floats, heads * size, 2e-6 * 32, "rotate");
+                untouched(got + heads * size, "rotate");
+            }
+}
+
+static void test_gate(void **state)
+{
+    (void)state;
+    static const float edges[] = {0, -0.0F, 88, -88, 104, -104, 1e4F, -1e4F, 1e19F, -1e19F, NAN};
+    for (kind which = 0; which < NUMBERS_KINDS; which++)
+        EACH_LENGTH(n, 0)
+        {
+            float *a = a_floats + 1, *b = b_floats + 1, *got = got_floats + 1;
+            fill(a, n, which, n);
+            fill(b, n, RANDOM, n + 1);
+            for (size_t i = 0; i < n && i < PPH_COUNT(edges) && which == RANDOM; i++)
+                a[i] = edges[i];
+            memset(got_floats, 0xA5, sizeof got_floats);
+            memset(got_halves, 0xA5, sizeof got_halves);
+            plain.gate(want_floats, a, b, n);
+            fast.gate(got, a, b, n);
+            plain.gate_bf16(want_halves, a, b, n);
+            fast.gate_bf16(got_halves, a, b, n);
+            for (size_t i = 0; i < n; i++) {
+                double near = 2e-6 * fmax(1e-6, fabs((double)a[i] * b[i]));
+                same_floats(got + i, want_floats + i, 1, near, "gate");
+                same_halves(got_halves + i, want_halves + i, 1, near, "gate_bf16");
+            }
+            untouched(got + n, "gate");
+            untouched(got_halves + n, "gate_bf16");
+            memcpy(got, a, n * sizeof *got);
+            fast.gate(got, got, b, n);
+            for (size_t i = 0; i < n; i++)
+                same_floats(got + i, want_floats + i, 1,
+                            2e-6 * fmax(1e-6, fabs((double)a[i] * b[i])), "gate in place");
+        }
+}
+
 static void test_exponents(void **state)
 {
     (void)state;
@@ -378,6 +460,7 @@ int main(void)
         {"widening", test_widening},   {"narrowing", test_narrowing},     {"bytes", test_bytes},
         {"simple", test_simple},       {"activations", test_activations}, {"norm", test_norm},
         {"exponents", test_exponents}, {"dequantise", test_dequantise},   {"panels", test_panels},
+        {"rms_norm", test_rms_norm},   {"rotate", test_rotate},           {"gate", test_gate},
     };
     static struct {
         const char *name;

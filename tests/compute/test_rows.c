@@ -70,6 +70,45 @@ static void test_norm(void **state)
                      PPH_UNSUPPORTED);
 }
 
+static void test_rms_norm_and_gate(void **state)
+{
+    (void)state;
+    static float x[ROWS * STRIDE], y[ROWS * STRIDE], weight[WIDTH], room[ROWS * STRIDE],
+        scale[ROWS];
+    uint64_t seed = 4;
+    numbers_fill(&seed, x, PPH_COUNT(x), 3);
+    numbers_fill(&seed, y, PPH_COUNT(y), 2);
+    numbers_fill(&seed, weight, WIDTH, 1);
+    pph_rows a = {x, PPH_F32, NULL, STRIDE}, b = {y, PPH_F32, NULL, STRIDE};
+    for (size_t o = 0; o < PPH_COUNT(outputs); o++) {
+        pph_rows out = {room, outputs[o], scale, STRIDE};
+        assert_int_equal(pph_rows_rms_norm(out, a, ROWS, WIDTH, weight, 1e-5F, scratch, NULL),
+                         PPH_OK);
+        for (size_t i = 0; i < ROWS; i++) {
+            double squares = 0;
+            for (size_t j = 0; j < WIDTH; j++)
+                squares += pow(x[i * STRIDE + j], 2) / WIDTH;
+            for (size_t j = 0; j < WIDTH; j++) {
+                double want = x[i * STRIDE + j] / sqrt(squares + 1e-5) * weight[j];
+                assert_true(fabs(read_back(out, i, j) - want) <= step(outputs[o], 3));
+            }
+        }
+        assert_int_equal(pph_rows_gate(out, a, b, ROWS, WIDTH, scratch, NULL), PPH_OK);
+        for (size_t i = 0; i < ROWS; i++)
+            for (size_t j = 0; j < WIDTH; j++) {
+                double u = x[i * STRIDE + j], want = u / (1 + exp(-u)) * y[i * STRIDE + j];
+                assert_true(fabs(read_back(out, i, j) - want) <= step(outputs[o], 6));
+            }
+    }
+    pph_rows narrow = {room, PPH_BF16, NULL, STRIDE}, bare = {room, PPH_I8, NULL, STRIDE};
+    assert_int_equal(pph_rows_rms_norm(a, narrow, ROWS, WIDTH, weight, 1e-5F, scratch, NULL),
+                     PPH_UNSUPPORTED);
+    assert_int_equal(pph_rows_rms_norm(bare, a, ROWS, WIDTH, weight, 1e-5F, scratch, NULL),
+                     PPH_UNSUPPORTED);
+    assert_int_equal(pph_rows_gate(a, narrow, a, ROWS, WIDTH, scratch, NULL), PPH_UNSUPPORTED);
+    assert_int_equal(pph_rows_gate(a, a, narrow, ROWS, WIDTH, scratch, NULL), PPH_UNSUPPORTED);
+}
+
 static void test_convert(void **state)
 {
     (void)state;
@@ -206,7 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_norm),      cmocka_unit_test(test_convert),
         cmocka_unit_test(test_patches),   cmocka_unit_test(test_scratch),
-        cmocka_unit_test(test_precision),
+        cmocka_unit_test(test_precision), cmocka_unit_test(test_rms_norm_and_gate),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
