@@ -11,19 +11,23 @@ void pph_kernels_fill(pph_kernels *table, unsigned features)
 {
     pph_pixels_fill_c(&table->pixels);
     pph_tensor_fill_c(&table->tensor);
+    pph_scan_fill_c(&table->scan);
 #if defined(__x86_64__)
     if (features & PPH_CPU_AVX2) {
         pph_pixels_fill_avx2(&table->pixels);
         pph_tensor_fill_avx2(&table->tensor);
+        pph_scan_fill_avx2(&table->scan);
     }
     if (features & PPH_CPU_AVX512) {
         pph_pixels_fill_avx512(&table->pixels, features);
         pph_tensor_fill_avx512(&table->tensor, features);
+        pph_scan_fill_avx512(&table->scan, features);
     }
 #elif defined(__aarch64__)
     if (features & PPH_CPU_NEON) {
         pph_pixels_fill_neon(&table->pixels);
         pph_tensor_fill_neon(&table->tensor);
+        pph_scan_fill_neon(&table->scan);
     }
 #else
     (void)features;

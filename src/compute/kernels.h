@@ -5,17 +5,19 @@
  * plain one by the tests of this room, on random and on edge input, within the tolerance that its
  * family's header states.
  *
- * Two families: pixels (8-bit resampling and the step to normalised floats) and tensor (what models
- * need beside dense matmul). */
+ * Three families: pixels (8-bit resampling and the step to normalised floats), tensor (what models
+ * need beside dense matmul) and scan (the nearest of many vectors). */
 #ifndef PPH_COMPUTE_KERNELS_H
 #define PPH_COMPUTE_KERNELS_H
 
 #include "compute/kernels_pixels.h"
+#include "compute/kernels_scan.h"
 #include "compute/kernels_tensor.h"
 
 typedef struct pph_kernels {
     pph_pixel_kernels pixels;
     pph_tensor_kernels tensor;
+    pph_scan_kernels scan;
 } pph_kernels;
 
 /* The table for this processor. Static storage; any thread. */
