@@ -11,7 +11,7 @@
 #include "pool/governor.h"
 
 #include "base/mem.h"
-#include "pool/memory.h"
+#include "pool/available.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +47,7 @@ uint64_t pph_governor_limit(uint64_t total)
 pph_status pph_governor_new(pph_governor **out, uint64_t limit, pph_error *err)
 {
     if (!limit)
-        limit = pph_governor_limit(pph_memory_total(NULL));
+        limit = pph_governor_limit(pph_available_total(NULL));
     PPH_AUTO(pph_free_at) pph_governor *governor = pph_alloc(sizeof *governor);
     if (!governor || pthread_mutex_init(&governor->mutex, NULL))
         return PPH_FAIL_MEMORY(err, sizeof *governor);

@@ -36,7 +36,7 @@ typedef struct pph_governor pph_governor;
 typedef struct pph_governor_model pph_governor_model;
 
 /* limit   bytes that all models together may take, at most 2^50; 0: what
- *         pph_governor_limit(pph_memory_total(NULL)) gives
+ *         pph_governor_limit(pph_available_total(NULL)) gives
  * Errors  PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_governor_new(pph_governor **out, uint64_t limit, pph_error *err);
 /* Models still entered are forgotten; their handles must not be used any more. NULL is accepted;

@@ -3,8 +3,8 @@
 #include "../base/check.h"
 
 #include "base/thread.h"
+#include "pool/available.h"
 #include "pool/governor.h"
-#include "pool/memory.h"
 #include <stdatomic.h>
 
 #define GIB ((uint64_t)1 << 30)
@@ -696,7 +696,7 @@ static void the_limit_follows_the_memory(void **state)
     pph_governor_view view;
     assert_int_equal(pph_governor_new(&governor, 0, NULL), PPH_OK);
     pph_governor_look(governor, &view);
-    assert_int_equal(view.limit, pph_governor_limit(pph_memory_total(NULL)));
+    assert_int_equal(view.limit, pph_governor_limit(pph_available_total(NULL)));
     pph_governor_free(&governor);
 }
 

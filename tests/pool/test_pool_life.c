@@ -3,7 +3,7 @@
  * happened. */
 #include "fake_pool.h"
 
-#include "pool/memory.h"
+#include "pool/available.h"
 #include <unistd.h>
 
 #ifdef __has_feature
@@ -735,7 +735,7 @@ static void test_ten_cycles(void **state)
                 pph_future_free(&future);
                 rest(models[i]);
             }
-            after = pph_memory_resident();
+            after = pph_available_resident();
             before = cycle == 1 ? after : before;
         }
         pph_metrics *metrics = NULL;

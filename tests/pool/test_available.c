@@ -1,7 +1,7 @@
 /* The memory that a machine and its cgroups leave to a process, and what the process has of it. */
 #include "../base/check.h"
 
-#include "pool/memory.h"
+#include "pool/available.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -29,7 +29,7 @@ static uint64_t total(void)
     snprintf(membership, sizeof membership, "%s/membership", folder);
     snprintf(cgroups, sizeof cgroups, "%s/fs", folder);
     snprintf(meminfo, sizeof meminfo, "%s/meminfo", folder);
-    return pph_memory_total(&(pph_memory_sources){membership, cgroups, meminfo});
+    return pph_available_total(&(pph_available_sources){membership, cgroups, meminfo});
 }
 
 static void cgroups_of_both_versions_count(void **state)
@@ -95,7 +95,7 @@ static void damaged_files_set_no_limit(void **state)
     assert_int_equal(total(), 4 << 20);
     write_file("meminfo", "MemTotal: lots\n");
     assert_true(total() > 64 << 20); /* asked of the kernel */
-    assert_true(pph_memory_total(NULL) >= total() / 1000);
+    assert_true(pph_available_total(NULL) >= total() / 1000);
     char command[300];
     snprintf(command, sizeof command, "rm -r '%s'", folder);
     assert_int_equal(system(command), 0);
@@ -105,13 +105,13 @@ static void resident_memory_follows_what_is_touched(void **state)
 {
     (void)state;
     const size_t size = 64 << 20;
-    uint64_t before = pph_memory_resident();
+    uint64_t before = pph_available_resident();
     assert_true(before > 100 * 1024);
     volatile char *block = malloc(size);
     assert_non_null((void *)block);
     for (size_t i = 0; i < size; i += 1024)
         block[i] = 1;
-    uint64_t with = pph_memory_resident();
+    uint64_t with = pph_available_resident();
     free((void *)block);
     assert_true(with >= before + size / 10 * 9);
 }

@@ -1,6 +1,6 @@
 /* The system's word on memory: cgroups, /proc. Owns nothing; a file that is missing or does not
  * parse counts as no limit, never as an error. */
-#include "pool/memory.h"
+#include "pool/available.h"
 
 #include "base/error.h"
 #include <ctype.h>
@@ -133,16 +133,16 @@ static uint64_t machine_total(const char *meminfo)
     return (uint64_t)system.totalram * system.mem_unit;
 }
 
-uint64_t pph_memory_total(const pph_memory_sources *sources)
+uint64_t pph_available_total(const pph_available_sources *sources)
 {
-    pph_memory_sources from = sources ? *sources : (pph_memory_sources){0};
+    pph_available_sources from = sources ? *sources : (pph_available_sources){0};
     uint64_t total = machine_total(from.meminfo ? from.meminfo : "/proc/meminfo");
     uint64_t allowed = cgroup_limit(from.membership ? from.membership : "/proc/self/cgroup",
                                     from.cgroups ? from.cgroups : "/sys/fs/cgroup");
     return PPH_MIN(total, allowed);
 }
 
-uint64_t pph_memory_resident(void)
+uint64_t pph_available_resident(void)
 {
     FILE *file = fopen("/proc/self/statm", "re");
     if (!file)
