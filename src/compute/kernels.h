@@ -5,11 +5,13 @@
  * plain one by the tests of this room, on random and on edge input, within the tolerance that its
  * family's header states.
  *
- * Three families: pixels (8-bit resampling and the step to normalised floats), tensor (what models
- * need beside dense matmul) and scan (the nearest of many vectors). */
+ * Four families: pixels (8-bit resampling and the step to normalised floats), tensor (what models
+ * need beside dense matmul), scan (the nearest of many vectors) and pages (attention's products with
+ * a KV cache). */
 #ifndef PPH_COMPUTE_KERNELS_H
 #define PPH_COMPUTE_KERNELS_H
 
+#include "compute/kernels_pages.h"
 #include "compute/kernels_pixels.h"
 #include "compute/kernels_scan.h"
 #include "compute/kernels_tensor.h"
@@ -18,6 +20,7 @@ typedef struct pph_kernels {
     pph_pixel_kernels pixels;
     pph_tensor_kernels tensor;
     pph_scan_kernels scan;
+    pph_page_kernels pages;
 } pph_kernels;
 
 /* The table for this processor. Static storage; any thread. */
