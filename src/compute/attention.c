@@ -137,16 +137,22 @@ static void multiply(work *w, float *c, size_t c_stride, const void *a, size_t a
         w->table->panel_multiply(c, c_stride, a, a_stride, (const float *)panel, m, k);
 }
 
-/* Exponents of row i's `visible` scores; zeros follow up to `padded`. */
-static void weigh(work *w, size_t i, size_t visible, size_t padded)
+/* Exponents of row i's `visible` scores; zeros follow up to `padded`.
+ * bias  NULL, or [visible], for the keys in order */
+static void weigh(work *w, size_t i, const float *bias, size_t visible, size_t padded)
 {
-    float *score = w->score + i * w->score_stride;
+    float *score = w->score + i * w->score_stride, factor = w->op->scale;
+    if (bias) {
+        w->table->scale(score, score, factor, visible);
+        w->table->add(score, score, bias, visible);
+        factor = 1;
+    }
     if (w->bf16) {
         pph_bf16 *weight = (pph_bf16 *)w->weight + i * w->score_stride;
-        w->sum[i] = w->table->exponents_bf16(weight, score, w->op->scale, visible);
+        w->sum[i] = w->table->exponents_bf16(weight, score, factor, visible);
         memset(weight + visible, 0, (padded - visible) * sizeof *weight);
     } else {
-        w->sum[i] = w->table->exponents(score, score, w->op->scale, visible);
+        w->sum[i] = w->table->exponents(score, score, factor, visible);
         memset(score + visible, 0, (padded - visible) * sizeof *score);
     }
 }
@@ -167,7 +173,8 @@ static void block(work *w, size_t head, size_t row, size_t count)
         multiply(w, w->score + p * PPH_PANEL, w->score_stride, w->query, w->size,
                  w->key + p * PPH_PANEL * even(w->size) * w->element, count, w->size);
     for (size_t i = 0; i < count; i++)
-        weigh(w, i, op->causal ? past + row + i + 1 : op->keys, even(seen));
+        weigh(w, i, op->bias ? op->bias + head * op->bias_stride - (row + i) : NULL,
+              op->causal ? past + row + i + 1 : op->keys, even(seen));
     const void *weights = w->bf16 ? (void *)w->weight : (void *)w->score;
     for (size_t p = 0; p < w->size_panels; p++)
         multiply(w, w->result + p * PPH_PANEL, w->size_panels * PPH_PANEL, weights, w->score_stride,

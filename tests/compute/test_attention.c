@@ -1,5 +1,6 @@
 /* Attention against a naive form in double: both types, fused and separate operands, odd sizes,
- * shared keys, causal or not, and any split of heads and queries. */
+ * shared keys, causal or not, with or without a bias by distance, and any split of heads and
+ * queries. */
 #include "compute/attention.h"
 #include "compute/kernels.h"
 #include "numbers.h"
@@ -12,7 +13,7 @@
 
 typedef struct problem {
     size_t queries, keys, heads, size, group;
-    bool causal, bf16, bf16_out, split;
+    bool causal, bf16, bf16_out, split, biased;
     float spread; /* of q and k: large makes one key win */
 } problem;
 
@@ -30,8 +31,14 @@ static void *numbers(uint64_t *seed, size_t n, float spread, bool bf16, float *b
     return bf16 ? (void *)narrow : (void *)wide;
 }
 
-static void naive_row(const problem *p, const float *q, const float *k, const float *v, size_t head,
-                      size_t row, float *out)
+/* One head's numbers: from the key farthest before its query to the one farthest behind it. */
+static size_t bias_size(const problem *p)
+{
+    return p->queries + p->keys - 1;
+}
+
+static void naive_row(const problem *p, const float *q, const float *k, const float *v,
+                      const float *bias, size_t head, size_t row, float *out)
 {
     size_t kv = p->heads / p->group * p->size, column = head / p->group * p->size;
     size_t seen = p->causal ? p->keys - p->queries + row + 1 : p->keys;
@@ -42,6 +49,8 @@ static void naive_row(const problem *p, const float *q, const float *k, const fl
         for (size_t d = 0; d < p->size; d++)
             score[j] += (double)q[(row * p->heads + head) * p->size + d] * k[j * kv + column + d];
         score[j] /= sqrt((double)p->size);
+        if (p->biased)
+            score[j] += bias[head * bias_size(p) + p->queries - 1 + j - row];
         most = fmax(most, score[j]);
     }
     for (size_t j = 0; j < seen; j++)
@@ -62,11 +71,13 @@ static void check(const problem *p)
     size_t nq = p->queries * width, nk = p->keys * kv;
     float *q_back = malloc(nq * 4), *k_back = malloc(nk * 4), *v_back = malloc(nk * 4);
     float *want = malloc(nq * 4), *got = malloc(nq * 4);
-    assert_true(q_back && k_back && v_back && want && got);
+    float *bias = malloc(p->heads * bias_size(p) * sizeof *bias);
+    assert_true(q_back && k_back && v_back && want && got && bias);
     pph_dtype type = p->bf16 ? PPH_BF16 : PPH_F32;
     void *q = numbers(&seed, nq, p->spread, p->bf16, q_back);
     void *k = numbers(&seed, nk, p->spread, p->bf16, k_back);
     void *v = numbers(&seed, nk, 1, p->bf16, v_back);
+    numbers_fill(&seed, bias, p->heads * bias_size(p), 3);
     pph_bf16 *narrow = calloc(nq, sizeof *narrow);
     pph_scratch *scratch = NULL;
     assert_int_equal(pph_scratch_new(&scratch, NULL), PPH_OK);
@@ -80,7 +91,9 @@ static void check(const problem *p)
                         .size = p->size,
                         .group = p->group,
                         .scale = 1 / sqrtf((float)p->size),
-                        .causal = p->causal};
+                        .causal = p->causal,
+                        .bias = p->biased ? bias + p->queries - 1 : NULL,
+                        .bias_stride = bias_size(p)};
     size_t half = p->split ? p->queries / 2 : 0, first = p->split ? p->heads / 2 : 0;
     pph_error err;
     if (p->split) {
@@ -92,15 +105,16 @@ static void check(const problem *p)
         got[i] = pph_bf16_to_f32(narrow[i]);
     for (size_t head = 0; head < p->heads; head++)
         for (size_t row = 0; row < p->queries; row++)
-            naive_row(p, q_back, k_back, v_back, head, row, want);
+            naive_row(p, q_back, k_back, v_back, bias, head, row, want);
     double tolerance = p->bf16 ? 0.01 : p->bf16_out ? 0.004 : p->spread > 1 ? 3e-5 : 3e-6;
     size_t at = numbers_differ(got, want, nq, tolerance);
     if (at != nq)
-        fail_msg("%zux%zu heads %zu/%zu of %zu causal %d bf16 %d: [%zu] is %g, not %g", p->queries,
-                 p->keys, p->heads, p->group, p->size, p->causal, p->bf16, at, got[at], want[at]);
+        fail_msg("%zux%zu heads %zu/%zu of %zu causal %d bf16 %d biased %d: [%zu] is %g, not %g",
+                 p->queries, p->keys, p->heads, p->group, p->size, p->causal, p->bf16, p->biased,
+                 at, got[at], want[at]);
     pph_scratch_free(&scratch);
     free(q), free(k), free(v), free(narrow);
-    free(q_back), free(k_back), free(v_back), free(want), free(got);
+    free(q_back), free(k_back), free(v_back), free(want), free(got), free(bias);
 }
 
 static void test_against_naive(void **state)
@@ -112,7 +126,7 @@ static void test_against_naive(void **state)
                                       {24, 64, 2, 80, 1},  {25, 129, 4, 48, 2}, {3, 200, 8, 128, 4},
                                       {130, 130, 1, 6, 1}, {577, 577, 1, 64, 1}};
     for (size_t s = 0; s < PPH_COUNT(sizes); s++)
-        for (int form = 0; form < 16; form++)
+        for (int form = 0; form < 32; form++)
             check(&(problem){.queries = sizes[s][0],
                              .keys = sizes[s][1],
                              .heads = sizes[s][2],
@@ -122,6 +136,7 @@ static void test_against_naive(void **state)
                              .bf16 = form & 2,
                              .bf16_out = form & 4,
                              .split = form & 8,
+                             .biased = form & 16,
                              .spread = form & 8 ? 6 : 1});
 }
 
