@@ -76,8 +76,20 @@ pph_encoder_options pph_clip_encoder_options(const pph_clip_source *source,
         [PPH_CLIP_GELU] = PPH_ACT_GELU_ERF,
         [PPH_CLIP_GELU_TANH] = PPH_ACT_GELU_TANH,
     };
+    static const pph_encoder_names names = {
+        .norm1 = "layer_norm1",
+        .norm2 = "layer_norm2",
+        .qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+        .out = "self_attn.out_proj",
+        .up = {"mlp.fc1"},
+        .down = "mlp.fc2",
+        .attention_bias = true,
+        .up_bias = true,
+        .down_bias = true,
+    };
     return (pph_encoder_options){
         .prefix = prefix,
+        .names = &names,
         .layers = (size_t)tower->layers,
         .width = (size_t)tower->width,
         .heads = (size_t)tower->heads,

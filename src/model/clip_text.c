@@ -46,8 +46,8 @@ pph_status pph_clip_text_new(pph_clip_text **out, const pph_clip_source *source,
                                  err));
     PPH_TRY(pph_clip_head_init(&t->head, source, tower, "text_model.final_layer_norm",
                                "text_projection", err));
-    pph_encoder_options options =
-        pph_clip_encoder_options(source, tower, pph_clip_name(name, source, "text_model.encoder."));
+    pph_encoder_options options = pph_clip_encoder_options(
+        source, tower, pph_clip_name(name, source, "text_model.encoder.layers."));
     PPH_TRY(pph_encoder_new(&t->encoder, source->weights, &options, source->team, err));
     *out = PPH_TAKE(t);
     return PPH_OK;

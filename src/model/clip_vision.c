@@ -71,7 +71,7 @@ pph_status pph_clip_vision_new(pph_clip_vision **out, const pph_clip_source *sou
     v->dimensions = (size_t)tower->projection;
     v->epsilon = tower->epsilon;
     pph_clip_name(prefix, source, "vision_model.");
-    pph_clip_name(encoder, source, "vision_model.encoder.");
+    pph_clip_name(encoder, source, "vision_model.encoder.layers.");
     PPH_TRY(load_embeddings(v, source, prefix, err));
     PPH_TRY(pph_clip_head_init(&v->head, source, tower, "vision_model.post_layernorm",
                                "visual_projection", err));

@@ -7,6 +7,7 @@
 #include "model/encoder_layers.h"
 
 #include "compute/attention.h"
+#include "compute/kernels.h"
 #include <math.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ enum { BLOCK = 208 };
  * begin, end   its share of the rows;  first, last  its share of the sequences
  * normed       [BLOCK,D], hidden [BLOCK,F], as products take them
  * narrow       [BLOCK,D] too, for what attention gives where that is not what products take
+ * wide         f32 [BLOCK,2F], of a gated MLP
  * status       once it is not OK, this member computes no more, but still meets the others */
 typedef struct run {
     const pph_encoder *e;
@@ -29,7 +31,7 @@ typedef struct run {
     pph_error *err;
     pph_status status;
     size_t begin, end, first, last;
-    pph_rows normed, hidden, narrow;
+    pph_rows normed, hidden, narrow, wide;
 } run;
 
 static pph_rows rows_of(void *data, pph_dtype dtype, size_t stride)
@@ -59,22 +61,51 @@ static size_t block_of(const run *r, size_t left)
     return pph_sequences_round((left + blocks - 1) / blocks, r->sequences->grain);
 }
 
-static pph_status norm(const run *r, const pph_encoder_norm *n, pph_rows x, size_t count)
+/* What the products of a part take of x: normed, where the norm stands in front. */
+static pph_status enter(const run *r, const pph_encoder_norm *n, pph_rows x, size_t count)
 {
     const pph_encoder_options *o = &r->e->options;
+    if (o->post_norm)
+        return pph_rows_convert(r->normed, x, count, o->width, r->scratch, r->err);
     return pph_rows_norm(r->normed, x, count, o->width, n->weight, n->bias, o->epsilon, r->scratch,
                          r->err);
 }
 
-/* Rows of x through norm1 and a product, into `out`. */
+/* The end of a part: the norm, where it stands behind. */
+static pph_status leave(const run *r, const pph_encoder_norm *n, pph_rows x, size_t count)
+{
+    const pph_encoder_options *o = &r->e->options;
+    if (!o->post_norm)
+        return PPH_OK;
+    return pph_rows_norm(x, x, count, o->width, n->weight, n->bias, o->epsilon, r->scratch, r->err);
+}
+
+/* Rows of x through a product of the attention part, into `out`. */
 static pph_status project(const run *r, const pph_encoder_layer *l, const pph_linear *linear,
                           pph_rows x, size_t count, pph_rows out)
 {
-    PPH_TRY(norm(r, &l->norm1, x, count));
+    PPH_TRY(enter(r, &l->norm1, x, count));
     return pph_linear_run(linear, r->scratch, count, r->normed, out, false, r->err);
 }
 
-/* x += out(attended);  x += down(up(norm2(x))) */
+/* hidden = activation(up(normed)), or activation(gate(normed)) * up(normed) */
+static pph_status expand(const run *r, const pph_encoder_layer *l, size_t count)
+{
+    const pph_encoder_options *o = &r->e->options;
+    if (!o->gated)
+        return pph_linear_run(l->up, r->scratch, count, r->normed, r->hidden, false, r->err);
+    PPH_TRY(pph_linear_run(l->up, r->scratch, count, r->normed, r->wide, false, r->err));
+    for (size_t i = 0; i < count; i++) {
+        float *gate = pph_rows_at(r->wide, i).data;
+        const float *gated = gate + o->hidden;
+        pph_kernels_get()->tensor.activate[o->activation](gate, o->hidden);
+        for (size_t k = 0; k < o->hidden; k++)
+            gate[k] *= gated[k];
+    }
+    return pph_rows_convert(r->hidden, r->wide, count, o->hidden, r->scratch, r->err);
+}
+
+/* What follows attention in a layer, for rows of x. */
 static pph_status finish(const run *r, const pph_encoder_layer *l, pph_rows attended, pph_rows x,
                          size_t count)
 {
@@ -84,9 +115,11 @@ static pph_status finish(const run *r, const pph_encoder_layer *l, pph_rows atte
         attended = r->narrow;
     }
     PPH_TRY(pph_linear_run(l->out, r->scratch, count, attended, x, true, r->err));
-    PPH_TRY(norm(r, &l->norm2, x, count));
-    PPH_TRY(pph_linear_run(l->up, r->scratch, count, r->normed, r->hidden, false, r->err));
-    return pph_linear_run(l->down, r->scratch, count, r->hidden, x, true, r->err);
+    PPH_TRY(leave(r, &l->norm1, x, count));
+    PPH_TRY(enter(r, &l->norm2, x, count));
+    PPH_TRY(expand(r, l, count));
+    PPH_TRY(pph_linear_run(l->down, r->scratch, count, r->hidden, x, true, r->err));
+    return leave(r, &l->norm2, x, count);
 }
 
 /* Attention of sequence s, heads [first, last). qkv  its rows of `columns` 3D (q, k, v) or 2D */
@@ -106,6 +139,7 @@ static pph_status attend(const run *r, size_t s, size_t first, size_t last, bool
     }
     value = key;
     value.data = (char *)value.data + unit;
+    size_t place = pooled ? q->pooled[s] - start : 0; /* of the first query, among the keys */
     pph_attention op = {
         .q = query,
         .k = key,
@@ -116,19 +150,37 @@ static pph_status attend(const run *r, size_t s, size_t first, size_t last, bool
         .size = width / o->heads,
         .scale = 1 / sqrtf((float)(width / o->heads)),
         .causal = o->causal,
+        .bias = o->bias ? o->bias - place : NULL,
+        .bias_stride = o->bias_stride,
     };
     return pph_attention_run(&op, first, last, 0, op.queries, r->scratch, r->err);
 }
 
-/* The member's share of all sequences' heads, one run of heads of a sequence at a time. */
+/* What attention of a sequence's head costs, about: as products of its rows. */
+static size_t cost_of(const run *r, size_t s, bool pooled)
+{
+    size_t rows = r->sequences->start[s + 1] - r->sequences->start[s];
+    return pooled ? rows : rows * (rows + 32);
+}
+
+/* The member's share of all sequences' heads by what they cost, since lengths differ, one run of heads
+ * of a sequence at a time. */
 static pph_status attend_share(const run *r, bool pooled)
 {
-    size_t heads = r->e->options.heads, at, end;
-    pph_encoder_share(r->member, r->sequences->count * heads, 1, &at, &end);
-    while (at < end) {
-        size_t s = at / heads, stop = PPH_MIN((s + 1) * heads, end);
-        PPH_TRY(attend(r, s, at - s * heads, stop - s * heads, pooled));
-        at = stop;
+    size_t heads = r->e->options.heads, total = 0, at = 0;
+    for (size_t s = 0; s < r->sequences->count; s++)
+        total += cost_of(r, s, pooled) * heads;
+    size_t begin = 0, end = total;
+    if (r->member)
+        pph_team_share(r->member, total, 1, &begin, &end);
+    /* A head is whoever's share holds the beginning of its cost. */
+    for (size_t s = 0; s < r->sequences->count && at < end; s++) {
+        size_t cost = cost_of(r, s, pooled), whole = at + cost * heads;
+        size_t first = begin > at ? PPH_MIN((begin - at + cost - 1) / cost, heads) : 0;
+        size_t last = end > at ? PPH_MIN((end - at + cost - 1) / cost, heads) : 0;
+        if (first < last)
+            PPH_TRY(attend(r, s, first, last, pooled));
+        at = whole;
     }
     return PPH_OK;
 }
@@ -268,7 +320,11 @@ static pph_status take_blocks(run *r)
     r->hidden = take_rows(r, block, o->hidden);
     if (r->e->dtype != r->e->input)
         r->narrow = take_rows(r, block, o->width);
-    if (!r->normed.data || !r->hidden.data || (r->e->dtype != r->e->input && !r->narrow.data))
+    if (o->gated)
+        r->wide = rows_of(pph_scratch_take(r->scratch, block * 2 * o->hidden * sizeof(float)),
+                          PPH_F32, 2 * o->hidden);
+    if ((o->gated && !r->wide.data) || !r->normed.data || !r->hidden.data ||
+        (r->e->dtype != r->e->input && !r->narrow.data))
         return PPH_FAIL_MEMORY(r->err, block * (o->width + o->hidden) * sizeof(float));
     return PPH_OK;
 }
@@ -305,9 +361,11 @@ pph_status pph_encoder_run(const pph_encoder *encoder, const pph_member *member,
     pph_encoder_share(member, sequences->count, grain, &r.first, &r.last);
     clear(&r);
     r.status = take_blocks(&r);
-    for (size_t i = 0; i + 1 < encoder->options.layers; i++)
+    size_t layers = encoder->options.layers, whole = layers - !encoder->options.every_row;
+    for (size_t i = 0; i < whole; i++)
         run_layer(&r, &encoder->layers[i]);
-    run_last(&r, &encoder->layers[encoder->options.layers - 1]);
+    if (whole < layers)
+        run_last(&r, &encoder->layers[whole]);
     pph_scratch_restore(scratch, mark);
     return r.status;
 }

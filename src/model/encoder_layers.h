@@ -10,8 +10,9 @@ typedef struct pph_encoder_norm {
 } pph_encoder_norm;
 
 /* qkv    [3D,D], rows of q, k and v; of the last layer [2D,D], k and v
- * query  [D,D], of the last layer alone: there only one row of each sequence asks
- * out    [D,D];  up [F,D] with the activation;  down [D,F] */
+ * query  [D,D], of the last layer alone: there only one row of each sequence asks. NULL, and qkv
+ *        whole, where every row is wanted
+ * out    [D,D];  up [F,D] with the activation, or [2F,D], gate first;  down [D,F] */
 typedef struct pph_encoder_layer {
     pph_encoder_norm norm1, norm2;
     pph_linear *qkv, *query, *out, *up, *down;

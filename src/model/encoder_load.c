@@ -16,45 +16,70 @@ static pph_status load_norm(pph_encoder_norm *out, const pph_weights *weights, c
     return pph_parameter_floats(&out->bias, weights, full, ".bias", 1, shape, err);
 }
 
+/* q, k and v as one product, or of the last layer q apart where one row of a sequence asks. */
+static pph_status load_attention(pph_encoder_layer *l, const pph_encoder_options *o, bool last,
+                                 const char *prefix, const pph_weights *weights, pph_team *team,
+                                 pph_error *err)
+{
+    const pph_encoder_names *names = o->names;
+    int64_t width = (int64_t)o->width;
+    bool fused = !names->qkv[1];
+    pph_parameter_dense dense = {
+        .prefix = prefix,
+        .parts = {names->qkv[0], names->qkv[1], names->qkv[2]},
+        .rank = 2,
+        .shape = {fused ? 3 * width : width, width},
+        .bias = names->attention_bias,
+        .precision = o->precision,
+    };
+    if (last && !o->every_row) {
+        dense.parts[1] = NULL;
+        PPH_TRY(pph_parameter_linear(&l->query, weights, &dense, team, err));
+        dense.parts[0] = names->qkv[1];
+        dense.parts[1] = names->qkv[2];
+        dense.parts[2] = NULL;
+    }
+    PPH_TRY(pph_parameter_linear(&l->qkv, weights, &dense, team, err));
+    dense.parts[0] = names->out;
+    dense.parts[1] = dense.parts[2] = NULL;
+    dense.shape[0] = width;
+    return pph_parameter_linear(&l->out, weights, &dense, team, err);
+}
+
+static pph_status load_mlp(pph_encoder_layer *l, const pph_encoder_options *o, const char *prefix,
+                           const pph_weights *weights, pph_team *team, pph_error *err)
+{
+    const pph_encoder_names *names = o->names;
+    int64_t width = (int64_t)o->width, hidden = (int64_t)o->hidden;
+    pph_parameter_dense dense = {
+        .prefix = prefix,
+        .parts = {names->down},
+        .rank = 2,
+        .shape = {width, hidden},
+        .bias = names->down_bias,
+        .precision = o->precision,
+    };
+    PPH_TRY(pph_parameter_linear(&l->down, weights, &dense, team, err));
+    dense.parts[0] = names->up[0];
+    dense.parts[1] = names->up[1];
+    dense.shape[0] = o->gated && !names->up[1] ? 2 * hidden : hidden;
+    dense.shape[1] = width;
+    dense.bias = names->up_bias;
+    dense.activation = o->gated ? PPH_ACT_NONE : o->activation;
+    return pph_parameter_linear(&l->up, weights, &dense, team, err);
+}
+
 static pph_status load_layer(pph_encoder *e, size_t index, const pph_weights *weights,
                              pph_team *team, pph_error *err)
 {
     pph_encoder_layer *l = &e->layers[index];
     const pph_encoder_options *o = &e->options;
-    bool last = index + 1 == o->layers;
-    int64_t width = (int64_t)o->width, hidden = (int64_t)o->hidden;
     char prefix[PPH_PARAMETER_NAME];
-    snprintf(prefix, sizeof prefix, "%slayers.%zu.", o->prefix, index);
-    PPH_TRY(load_norm(&l->norm1, weights, prefix, "layer_norm1", o->width, err));
-    PPH_TRY(load_norm(&l->norm2, weights, prefix, "layer_norm2", o->width, err));
-
-    pph_parameter_dense dense = {
-        .prefix = prefix,
-        .parts = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
-        .rank = 2,
-        .shape = {width, width},
-        .bias = true,
-        .precision = o->precision,
-    };
-    if (last) {
-        dense.parts[1] = NULL;
-        PPH_TRY(pph_parameter_linear(&l->query, weights, &dense, team, err));
-        dense.parts[0] = "self_attn.k_proj";
-        dense.parts[1] = "self_attn.v_proj";
-        dense.parts[2] = NULL;
-    }
-    PPH_TRY(pph_parameter_linear(&l->qkv, weights, &dense, team, err));
-    dense.parts[0] = "self_attn.out_proj";
-    dense.parts[1] = NULL;
-    PPH_TRY(pph_parameter_linear(&l->out, weights, &dense, team, err));
-    dense.parts[0] = "mlp.fc2";
-    dense.shape[1] = hidden;
-    PPH_TRY(pph_parameter_linear(&l->down, weights, &dense, team, err));
-    dense.parts[0] = "mlp.fc1";
-    dense.shape[0] = hidden;
-    dense.shape[1] = width;
-    dense.activation = o->activation;
-    return pph_parameter_linear(&l->up, weights, &dense, team, err);
+    snprintf(prefix, sizeof prefix, "%s%zu.", o->prefix, index);
+    PPH_TRY(load_norm(&l->norm1, weights, prefix, o->names->norm1, o->width, err));
+    PPH_TRY(load_norm(&l->norm2, weights, prefix, o->names->norm2, o->width, err));
+    PPH_TRY(load_attention(l, o, index + 1 == o->layers, prefix, weights, team, err));
+    return load_mlp(l, o, prefix, weights, team, err);
 }
 
 pph_status pph_encoder_new(pph_encoder **out, const pph_weights *weights,
@@ -70,6 +95,7 @@ pph_status pph_encoder_new(pph_encoder **out, const pph_weights *weights,
     for (size_t i = 0; i < options->layers; i++)
         PPH_TRY(load_layer(e, i, weights, team, err));
     e->options.prefix = NULL; /* the caller's, and needed no more */
+    e->options.names = NULL;
     e->input = pph_linear_input(e->layers[0].qkv);
     bool narrow = e->input != PPH_F32 && pph_kernels_get()->tensor.bf16_dot;
     e->dtype = narrow ? PPH_BF16 : PPH_F32;
