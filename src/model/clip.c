@@ -18,8 +18,7 @@ struct pph_clip {
     pph_clip_info info;
     pph_clip_vision *vision;
     pph_clip_text *text;
-    pph_scratch **scratch; /* for each member of the team */
-    size_t members;
+    pph_crew crew;
     atomic_bool busy;
 };
 
@@ -71,17 +70,6 @@ static pph_status describe(pph_clip *c, pph_error *err)
     return PPH_OK;
 }
 
-static pph_status make_scratch(pph_clip *c, pph_error *err)
-{
-    size_t members = (size_t)pph_team_threads(c->source.team);
-    c->scratch = pph_alloc_array(members, sizeof *c->scratch);
-    if (!c->scratch)
-        return PPH_FAIL_MEMORY(err, members * sizeof *c->scratch);
-    for (; c->members < members; c->members++)
-        PPH_TRY(pph_scratch_new(&c->scratch[c->members], err));
-    return PPH_OK;
-}
-
 pph_status pph_clip_open(pph_clip **out, const char *folder, const pph_clip_options *options,
                          pph_error *err)
 {
@@ -100,7 +88,7 @@ pph_status pph_clip_open(pph_clip **out, const char *folder, const pph_clip_opti
     };
     survey(c);
     PPH_TRY(describe(c, err));
-    PPH_TRY(make_scratch(c, err));
+    PPH_TRY(pph_crew_init(&c->crew, options->team, err));
     PPH_TRY(pph_clip_load(c, options->towers, err));
     *out = PPH_TAKE(c);
     return PPH_OK;
@@ -113,9 +101,7 @@ void pph_clip_close(pph_clip **clip)
         return;
     pph_clip_vision_free(&c->vision);
     pph_clip_text_free(&c->text);
-    for (size_t i = 0; i < c->members; i++)
-        pph_scratch_free(&c->scratch[i]);
-    pph_free(c->scratch);
+    pph_crew_deinit(&c->crew);
     pph_weights_close(&c->weights);
     pph_free(c->folder);
     pph_free(c);
@@ -169,9 +155,7 @@ const pph_clip_info *pph_clip_describe(const pph_clip *clip)
 
 size_t pph_clip_bytes(const pph_clip *clip)
 {
-    size_t bytes = sizeof *clip;
-    for (size_t i = 0; i < clip->members; i++)
-        bytes += pph_scratch_bytes(clip->scratch[i]);
+    size_t bytes = sizeof *clip + pph_crew_bytes(&clip->crew);
     if (clip->vision)
         bytes += pph_clip_vision_bytes(clip->vision);
     if (clip->text)
@@ -179,19 +163,13 @@ size_t pph_clip_bytes(const pph_clip *clip)
     return bytes;
 }
 
-static pph_clip_crew crew_of(const pph_clip *c)
-{
-    return (pph_clip_crew){.team = c->source.team, .scratch = c->scratch};
-}
-
 pph_status pph_clip_embed_pixels(pph_clip *clip, size_t count, const float *pixels, float *out,
                                  pph_error *err)
 {
     PPH_TRY(enter(clip, err));
-    pph_clip_crew crew = crew_of(clip);
     pph_status status = load(clip, PPH_CLIP_VISION, err);
     if (status == PPH_OK)
-        status = pph_clip_vision_embed(clip->vision, &crew, count, pixels, out, err);
+        status = pph_clip_vision_embed(clip->vision, &clip->crew, count, pixels, out, err);
     return leave(clip, status);
 }
 
@@ -199,9 +177,8 @@ pph_status pph_clip_embed_tokens(pph_clip *clip, size_t count, const int32_t *id
                                  const size_t *lengths, float *out, pph_error *err)
 {
     PPH_TRY(enter(clip, err));
-    pph_clip_crew crew = crew_of(clip);
     pph_status status = load(clip, PPH_CLIP_TEXT, err);
     if (status == PPH_OK)
-        status = pph_clip_text_embed(clip->text, &crew, count, ids, lengths, out, err);
+        status = pph_clip_text_embed(clip->text, &clip->crew, count, ids, lengths, out, err);
     return leave(clip, status);
 }

@@ -43,10 +43,9 @@ static pph_status embed_pixels(void *state, size_t count, const float *pixels, f
     return pph_clip_embed_pixels(state, count, pixels, out, err);
 }
 
-static pph_status embed_tokens(void *state, size_t count, const int32_t *ids, const size_t *lengths,
-                               float *out, pph_error *err)
+static pph_status embed_texts(void *state, const pph_texts *texts, float *out, pph_error *err)
 {
-    return pph_clip_embed_tokens(state, count, ids, lengths, out, err);
+    return pph_clip_embed_tokens(state, texts->count, texts->ids, texts->lengths, out, err);
 }
 
 const pph_architecture pph_clip_architecture = {
@@ -55,5 +54,5 @@ const pph_architecture pph_clip_architecture = {
     .describe = describe,
     .bytes = bytes,
     .embed_pixels = embed_pixels,
-    .embed_tokens = embed_tokens,
+    .embed_texts = embed_texts,
 };

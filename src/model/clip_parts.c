@@ -1,5 +1,4 @@
-/* What CLIP's two towers have in common beside the encoder: names, the head, the first failure of a
- * team. */
+/* What CLIP's two towers have in common beside the encoder: names and the head. */
 #include "model/clip_parts.h"
 
 #include "base/mem.h"
@@ -10,21 +9,6 @@ const char *pph_clip_name(char *out, const pph_clip_source *source, const char *
 {
     snprintf(out, PPH_PARAMETER_NAME, "%s%s", source->prefix, name);
     return out;
-}
-
-void pph_clip_outcome_note(pph_clip_outcome *outcome, pph_status status, const pph_error *error)
-{
-    if (status != PPH_OK && !atomic_exchange(&outcome->failed, true))
-        outcome->error = *error;
-}
-
-pph_status pph_clip_outcome_give(const pph_clip_outcome *outcome, pph_error *err)
-{
-    if (!atomic_load(&outcome->failed))
-        return PPH_OK;
-    if (err)
-        *err = outcome->error;
-    return outcome->error.status;
 }
 
 pph_status pph_clip_head_init(pph_clip_head *head, const pph_clip_source *source,

@@ -2,10 +2,9 @@
 #ifndef PPH_MODEL_CLIP_PARTS_H
 #define PPH_MODEL_CLIP_PARTS_H
 
-#include "compute/scratch.h"
+#include "model/crew.h"
 #include "model/encoder.h"
 #include "weights/config.h"
-#include <stdatomic.h>
 
 /* Where a tower comes from; all borrowed.
  * prefix  before every tensor's name: "" or "model." */
@@ -21,25 +20,8 @@ typedef struct pph_clip_source {
  * PPH_PARAMETER_NAME; returns `out`. */
 const char *pph_clip_name(char *out, const pph_clip_source *source, const char *name);
 
-/* Who computes: a team, and a scratch for each of its members. */
-typedef struct pph_clip_crew {
-    pph_team *team;
-    pph_scratch *const *scratch;
-} pph_clip_crew;
-
 /* Activations that a call may hold at once, over all members. */
 #define PPH_CLIP_ROOM ((size_t)96 << 20)
-
-/* The first failure of any member of a team. Zero it; read it after pph_team_run. */
-typedef struct pph_clip_outcome {
-    atomic_bool failed;
-    pph_error error;
-} pph_clip_outcome;
-
-/* Note a member's failure; PPH_OK is nothing to note. Any member. */
-void pph_clip_outcome_note(pph_clip_outcome *outcome, pph_status status, const pph_error *error);
-/* What the call gives back. */
-pph_status pph_clip_outcome_give(const pph_clip_outcome *outcome, pph_error *err);
 
 /* A norm over f32 rows and the product after it that ends a tower. */
 typedef struct pph_clip_head {
@@ -69,9 +51,9 @@ PPH_CHECKED pph_status pph_clip_vision_new(pph_clip_vision **out, const pph_clip
                                            pph_error *err);
 void pph_clip_vision_free(pph_clip_vision **vision);
 size_t pph_clip_vision_bytes(const pph_clip_vision *vision);
-PPH_CHECKED pph_status pph_clip_vision_embed(const pph_clip_vision *vision,
-                                             const pph_clip_crew *crew, size_t count,
-                                             const float *pixels, float *out, pph_error *err);
+PPH_CHECKED pph_status pph_clip_vision_embed(const pph_clip_vision *vision, const pph_crew *crew,
+                                             size_t count, const float *pixels, float *out,
+                                             pph_error *err);
 
 /* The text tower. Immutable once made; its token table stays in the mapped file of `source`, which
  * must outlive it. */
@@ -80,7 +62,7 @@ PPH_CHECKED pph_status pph_clip_text_new(pph_clip_text **out, const pph_clip_sou
                                          pph_error *err);
 void pph_clip_text_free(pph_clip_text **text);
 size_t pph_clip_text_bytes(const pph_clip_text *text);
-PPH_CHECKED pph_status pph_clip_text_embed(const pph_clip_text *text, const pph_clip_crew *crew,
+PPH_CHECKED pph_status pph_clip_text_embed(const pph_clip_text *text, const pph_crew *crew,
                                            size_t count, const int32_t *ids, const size_t *lengths,
                                            float *out, pph_error *err);
 

@@ -76,12 +76,12 @@ size_t pph_clip_text_bytes(const pph_clip_text *t)
  * out               of its first text */
 typedef struct batch {
     const pph_clip_text *t;
-    const pph_clip_crew *crew;
+    const pph_crew *crew;
     pph_sequences sequences;
     const int32_t *ids;
     float *out;
     pph_encoder_room room;
-    pph_clip_outcome outcome;
+    pph_outcome outcome;
 } batch;
 
 /* How many ids of a text count: those up to the one whose row is its vector. */
@@ -153,7 +153,7 @@ static void embed_share(void *context, const pph_member *member)
     if (status == PPH_OK && begin < end)
         status = pph_clip_head_run(&t->head, end - begin, b->room.pooled + begin * t->width,
                                    b->out + begin * t->dimensions, scratch, &err);
-    pph_clip_outcome_note(&b->outcome, status, &err);
+    pph_outcome_note(&b->outcome, status, &err);
 }
 
 /* Pack the next texts, as many as `most` rows hold, at least one; returns how many.
@@ -176,7 +176,7 @@ static size_t pack(const pph_clip_text *t, size_t texts, const int32_t *ids, con
 }
 
 /* Embed as many of the texts as go together; *done says how many. */
-static pph_status embed_batch(const pph_clip_text *t, const pph_clip_crew *crew, size_t texts,
+static pph_status embed_batch(const pph_clip_text *t, const pph_crew *crew, size_t texts,
                               const int32_t *ids, const size_t *lengths, float *out, size_t *done,
                               pph_error *err)
 {
@@ -196,10 +196,10 @@ static pph_status embed_batch(const pph_clip_text *t, const pph_clip_crew *crew,
     PPH_TRY(pph_encoder_room_take(&b.room, t->encoder, pph_sequences_round(start[*done], GRAIN),
                                   pph_sequences_round(*done, GRAIN), scratch, err));
     pph_team_run(crew->team, embed_share, &b);
-    return pph_clip_outcome_give(&b.outcome, err);
+    return pph_outcome_give(&b.outcome, err);
 }
 
-pph_status pph_clip_text_embed(const pph_clip_text *t, const pph_clip_crew *crew, size_t count,
+pph_status pph_clip_text_embed(const pph_clip_text *t, const pph_crew *crew, size_t count,
                                const int32_t *ids, const size_t *lengths, float *out,
                                pph_error *err)
 {

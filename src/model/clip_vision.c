@@ -107,14 +107,14 @@ size_t pph_clip_vision_bytes(const pph_clip_vision *v)
  * room         shared by all, in the way of shared pictures */
 typedef struct job {
     const pph_clip_vision *v;
-    const pph_clip_crew *crew;
+    const pph_crew *crew;
     const float *pixels;
     float *out;
     size_t count, groups;
     pph_cursor cursor;
     const pph_sequences *sequences;
     pph_encoder_room room;
-    pph_clip_outcome outcome;
+    pph_outcome outcome;
 } job;
 
 static size_t picture(const pph_clip_vision *v)
@@ -217,7 +217,7 @@ static void embed_groups(void *context, const pph_member *member)
     while (pph_team_next(&j->cursor, j->groups, 1, &group, &end)) {
         pph_scratch_mark mark = pph_scratch_save(scratch);
         size_t first = group * j->count / j->groups, last = end * j->count / j->groups;
-        pph_clip_outcome_note(&j->outcome, embed_group(j, first, last, scratch, &err), &err);
+        pph_outcome_note(&j->outcome, embed_group(j, first, last, scratch, &err), &err);
         pph_scratch_restore(scratch, mark);
     }
 }
@@ -234,15 +234,15 @@ static void embed_shared(void *context, const pph_member *member)
     pph_encoder_share(member, j->count * v->tokens, 1, &begin, &end);
     pph_status status = embed_rows(v, j->pixels, begin, end, j->room.x, scratch, &err);
     pph_scratch_restore(scratch, mark);
-    pph_clip_outcome_note(&j->outcome, status, &err);
+    pph_outcome_note(&j->outcome, status, &err);
     /* Also after a failure: the others wait for this member inside. */
     status = pph_encoder_run(v->encoder, member, j->sequences, &j->room, scratch, &err);
-    pph_clip_outcome_note(&j->outcome, status, &err);
+    pph_outcome_note(&j->outcome, status, &err);
     pph_encoder_share(member, j->count, 1, &begin, &end);
     if (status == PPH_OK && begin < end)
         status = pph_clip_head_run(&v->head, end - begin, j->room.pooled + begin * v->width,
                                    j->out + begin * v->dimensions, scratch, &err);
-    pph_clip_outcome_note(&j->outcome, status, &err);
+    pph_outcome_note(&j->outcome, status, &err);
 }
 
 static pph_status run_shared(job *j, pph_error *err)
@@ -254,10 +254,10 @@ static pph_status run_shared(job *j, pph_error *err)
                                   scratch, err));
     j->sequences = &sequences;
     pph_team_run(j->crew->team, embed_shared, j);
-    return pph_clip_outcome_give(&j->outcome, err);
+    return pph_outcome_give(&j->outcome, err);
 }
 
-pph_status pph_clip_vision_embed(const pph_clip_vision *v, const pph_clip_crew *crew, size_t count,
+pph_status pph_clip_vision_embed(const pph_clip_vision *v, const pph_crew *crew, size_t count,
                                  const float *pixels, float *out, pph_error *err)
 {
     size_t members = (size_t)pph_team_threads(crew->team);
@@ -269,7 +269,7 @@ pph_status pph_clip_vision_embed(const pph_clip_vision *v, const pph_clip_crew *
         job j = {.v = v, .crew = crew, .pixels = pixels, .out = out, .count = done};
         j.groups = (done / members + group - 1) / group * members;
         pph_team_run(crew->team, embed_groups, &j);
-        PPH_TRY(pph_clip_outcome_give(&j.outcome, err));
+        PPH_TRY(pph_outcome_give(&j.outcome, err));
     }
     while (done < count) {
         job j = {.v = v,

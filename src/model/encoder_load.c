@@ -9,11 +9,7 @@
 static pph_status load_norm(pph_encoder_norm *out, const pph_weights *weights, const char *prefix,
                             const char *name, size_t width, pph_error *err)
 {
-    char full[PPH_PARAMETER_NAME];
-    int64_t shape[] = {(int64_t)width};
-    snprintf(full, sizeof full, "%s%s", prefix, name);
-    PPH_TRY(pph_parameter_floats(&out->weight, weights, full, ".weight", 1, shape, err));
-    return pph_parameter_floats(&out->bias, weights, full, ".bias", 1, shape, err);
+    return pph_parameter_norm(&out->weight, &out->bias, weights, prefix, name, width, err);
 }
 
 /* q, k and v as one product, or of the last layer q apart where one row of a sequence asks. */

@@ -17,6 +17,13 @@ static const row table[] = {
     {"clip", &pph_clip_architecture},
     {"clip_vision_model", &pph_clip_architecture},
     {"clip_text_model", &pph_clip_architecture},
+    {"bert", &pph_bert_architecture},
+    {"jina_bert", &pph_bert_architecture},
+    {"roberta", &pph_bert_architecture},
+    {"xlm-roberta", &pph_bert_architecture},
+    {"camembert", &pph_bert_architecture},
+    {"distilbert", &pph_bert_architecture},
+    {"mpnet", &pph_bert_architecture},
 };
 
 /* A config.json is a few kilobytes; those of large vocabularies of labels reach a few megabytes. */
@@ -106,14 +113,24 @@ size_t pph_model_bytes(const pph_model *model)
     return sizeof *model + model->row->architecture->bytes(model->state);
 }
 
+static pph_status refuse(const pph_model *model, const char *what, pph_error *err)
+{
+    return PPH_FAIL(err, PPH_UNSUPPORTED, "a model of type '%s' embeds no %s",
+                    model->row->model_type, what);
+}
+
 pph_status pph_model_embed_pixels(pph_model *model, size_t count, const float *pixels, float *out,
                                   pph_error *err)
 {
-    return model->row->architecture->embed_pixels(model->state, count, pixels, out, err);
+    const pph_architecture *how = model->row->architecture;
+    return how->embed_pixels ? how->embed_pixels(model->state, count, pixels, out, err)
+                             : refuse(model, "pictures", err);
 }
 
-pph_status pph_model_embed_tokens(pph_model *model, size_t count, const int32_t *ids,
-                                  const size_t *lengths, float *out, pph_error *err)
+pph_status pph_model_embed_texts(pph_model *model, const pph_texts *texts, float *out,
+                                 pph_error *err)
 {
-    return model->row->architecture->embed_tokens(model->state, count, ids, lengths, out, err);
+    const pph_architecture *how = model->row->architecture;
+    return how->embed_texts ? how->embed_texts(model->state, texts, out, err)
+                            : refuse(model, "texts", err);
 }

@@ -21,18 +21,31 @@ typedef struct pph_model_options {
 } pph_model_options;
 
 /* images, texts  what it embeds
+ * labels         numbers that it gives each pair of texts, where it judges those instead; else 0
  * precision      never AUTO
- * dimensions     P, of the vectors
+ * dimensions     P, of the vectors; or the labels
  * image_side     pixels a side of the pictures; 0 without them
  * context        the most tokens of a text; 0 without them;  vocabulary  ids are below it */
 typedef struct pph_model_info {
     bool images, texts;
+    size_t labels;
     pph_precision precision;
     size_t dimensions, image_side, context, vocabulary;
 } pph_model_info;
 
+/* N texts, or pairs of them, as ids; all borrowed for the call.
+ * ids      of all texts behind each other, special tokens included;  lengths  [N]
+ * seconds  NULL, or [N]: from which id on a text is the second one of a pair; its length where it is
+ *          none. A model without types of tokens passes it over, as others do the next
+ * skipped  NULL, or [N]: ids at a text's beginning that are read but not pooled (a prompt's) */
+typedef struct pph_texts {
+    size_t count;
+    const int32_t *ids;
+    const size_t *lengths, *seconds, *skipped;
+} pph_texts;
+
 /* How an architecture does it; `state` is what its open gave. The contracts are those of the
- * functions below. */
+ * functions below; an entry may be NULL for what it never does. */
 typedef struct pph_architecture {
     pph_status (*open)(void **state, const char *folder, const pph_model_options *options,
                        pph_error *err);
@@ -41,11 +54,10 @@ typedef struct pph_architecture {
     size_t (*bytes)(const void *state);
     pph_status (*embed_pixels)(void *state, size_t count, const float *pixels, float *out,
                                pph_error *err);
-    pph_status (*embed_tokens)(void *state, size_t count, const int32_t *ids, const size_t *lengths,
-                               float *out, pph_error *err);
+    pph_status (*embed_texts)(void *state, const pph_texts *texts, float *out, pph_error *err);
 } pph_architecture;
 
-extern const pph_architecture pph_clip_architecture;
+extern const pph_architecture pph_clip_architecture, pph_bert_architecture;
 
 /* The architecture for a model_type, or NULL. */
 const pph_architecture *pph_model_find(const char *model_type);
@@ -69,17 +81,17 @@ size_t pph_model_bytes(const pph_model *model);
 /* Embed N prepared pictures.
  * pixels  f32 [N,3,Y,X], normalised by the model's recipe; borrowed for the call
  * out     f32 [N,P], not of unit length; unspecified on error
- * Errors  PPH_NOT_FOUND (the folder lacks what it takes), PPH_OUT_OF_MEMORY
+ * Errors  PPH_NOT_FOUND (the folder lacks what it takes), PPH_UNSUPPORTED (no model of this type does
+ *         it), PPH_OUT_OF_MEMORY
  * Thread  the worker that owns the model */
 PPH_CHECKED pph_status pph_model_embed_pixels(pph_model *model, size_t count, const float *pixels,
                                               float *out, pph_error *err);
 
-/* Embed N texts.
- * ids      of all texts behind each other, special tokens included;  lengths  [N]
- * out      f32 [N,P], not of unit length; unspecified on error
+/* Embed N texts, or judge N pairs of texts.
+ * out      f32 [N,P], not of unit length unless the model says so; unspecified on error
  * Errors   PPH_INVALID_ARGUMENT (a length, an id), and those above
  * Thread   the worker that owns the model */
-PPH_CHECKED pph_status pph_model_embed_tokens(pph_model *model, size_t count, const int32_t *ids,
-                                              const size_t *lengths, float *out, pph_error *err);
+PPH_CHECKED pph_status pph_model_embed_texts(pph_model *model, const pph_texts *texts, float *out,
+                                             pph_error *err);
 
 #endif

@@ -52,6 +52,18 @@ pph_status pph_parameter_floats(float **out, const pph_weights *weights, const c
     return PPH_OK;
 }
 
+pph_status pph_parameter_norm(float **weight, float **bias, const pph_weights *weights,
+                              const char *prefix, const char *name, size_t width, pph_error *err)
+{
+    char full[PPH_PARAMETER_NAME];
+    int64_t shape[] = {(int64_t)width};
+    snprintf(full, sizeof full, "%s%s.gamma", prefix, name);
+    bool old = pph_weights_find(weights, full) != NULL;
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    PPH_TRY(pph_parameter_floats(weight, weights, full, old ? ".gamma" : ".weight", 1, shape, err));
+    return pph_parameter_floats(bias, weights, full, old ? ".beta" : ".bias", 1, shape, err);
+}
+
 /* The rows of all parts behind each other, on the heap; f32 where the parts' types differ. */
 static pph_status join(void **out, pph_dtype *dtype, const pph_tensor *const *tensors, size_t parts,
                        pph_error *err)

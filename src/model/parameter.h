@@ -17,6 +17,13 @@ PPH_CHECKED pph_status pph_parameter_floats(float **out, const pph_weights *weig
                                             const char *prefix, const char *name, int rank,
                                             const int64_t *shape, pph_error *err);
 
+/* A norm's weight and bias, f32 [width] each; older files call them gamma and beta.
+ * prefix, name  together its name, less ".weight" and ".bias"
+ * Errors        those of pph_parameter_floats; what was read before one is the caller's to free */
+PPH_CHECKED pph_status pph_parameter_norm(float **weight, float **bias, const pph_weights *weights,
+                                          const char *prefix, const char *name, size_t width,
+                                          pph_error *err);
+
 /* A dense layer whose rows stand in one to three tensors, one behind the other.
  * prefix       of the names
  * parts        names without ".weight" and ".bias"; NULL after the last

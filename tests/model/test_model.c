@@ -63,10 +63,10 @@ static void test_open(void **state)
     assert_int_equal(pph_model_embed_pixels(model, 1, pixels, out, &err), PPH_OK);
     assert_true(pph_model_bytes(model) > before + 500000); /* the tower is loaded now */
     int32_t ids[] = {0, (int32_t)info->vocabulary - 1};
-    assert_int_equal(pph_model_embed_tokens(model, 1, ids, (size_t[]){2}, out, &err), PPH_OK);
+    const pph_texts texts = {.count = 1, .ids = ids, .lengths = (size_t[]){2}};
+    assert_int_equal(pph_model_embed_texts(model, &texts, out, &err), PPH_OK);
     ids[0] = (int32_t)info->vocabulary;
-    assert_int_equal(pph_model_embed_tokens(model, 1, ids, (size_t[]){2}, out, &err),
-                     PPH_INVALID_ARGUMENT);
+    assert_int_equal(pph_model_embed_texts(model, &texts, out, &err), PPH_INVALID_ARGUMENT);
     pph_free(pixels);
     pph_free(out);
     pph_model_close(&model);

@@ -81,7 +81,8 @@ static void test_needs_hold(void **state)
         const pph_model_options options = {.team = team, .precision = (pph_precision)p};
         assert_int_equal(pph_model_open(&model, TINY, &options, NULL), PPH_OK);
         assert_int_equal(pph_model_embed_pixels(model, PICTURES, pixels, out, NULL), PPH_OK);
-        assert_int_equal(pph_model_embed_tokens(model, TEXTS, ids, lengths, out, NULL), PPH_OK);
+        const pph_texts texts = {.count = TEXTS, .ids = ids, .lengths = lengths};
+        assert_int_equal(pph_model_embed_texts(model, &texts, out, NULL), PPH_OK);
         size_t held = pph_model_bytes(model);
         uint64_t promised = card->needs[pph_model_describe(model)->precision];
         printf("# %d: %zu bytes held, %zu promised\n", p, held, (size_t)promised);

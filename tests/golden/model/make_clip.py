@@ -3,8 +3,8 @@
     reference-env run python3 tests/golden/model/make_clip.py
 
 The weights are not stored. Each tensor is described by a mean, a scale and a spike, and made from
-the hash of its name by the generator below, which tests/model/synthetic.c repeats; so is each
-picture. What is stored is the recipe and the vectors that came out, computed in f32 from weights
+the hash of its name by the generator of synthetic.py, which tests/model/synthetic.c repeats; so is
+each picture. What is stored is the recipe and the vectors that came out, computed in f32 from weights
 that were first rounded to the type of the case's file.
 """
 import json
@@ -17,28 +17,8 @@ from transformers import (CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModelWi
                           CLIPVisionConfig, CLIPVisionModelWithProjection)
 
 HERE = Path(__file__).resolve().parent
-
-
-def hash_name(text):
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = ((value ^ byte) * 0x100000001B3) & (2**64 - 1)
-    return value
-
-
-def noise(seed, count, mean, scale, period=0, spike=1.0):
-    """Splitmix64; the sum of four 16-bit parts of each word is close enough to a normal."""
-    with np.errstate(over="ignore"):
-        z = np.uint64(seed) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    low = np.uint64(0xFFFF)
-    total = sum(((z >> np.uint64(s)) & low).astype(np.int64) for s in (0, 16, 32, 48))
-    value = mean + scale * ((total - 131070).astype(np.float64) / 37837.0)
-    if period:
-        value[period // 2 :: period] *= spike
-    return value.astype(np.float32)
+sys.path.insert(0, str(HERE))
+from synthetic import hash_name, noise, rounded  # noqa: E402
 
 
 def recipe(name, shape):
@@ -56,10 +36,6 @@ def recipe(name, shape):
     if "q_proj" in name or "k_proj" in name:
         return 0.0, 1.4 / fan**0.5, 0, 1.0
     return 0.0, 1.0 / fan**0.5, 101, 4.0
-
-
-def rounded(array, dtype):
-    return torch.from_numpy(array).to(getattr(torch, dtype)).to(torch.float32)
 
 
 def vision(width, heads, layers, mlp, patch, size, **more):
