@@ -5,6 +5,9 @@
  * takes the lock when somebody sleeps, so that a meeting of running threads is two cache lines that
  * travel. A body is never entered by two callers at once: callers draw a ticket.
  *
+ * The threads and gates of a team are its crew. A body that does not end is left to the crew that runs
+ * it, and the team gets another: the old one goes with the caller that comes out of it, if it does.
+ *
  * Threads do not cross a fork. In the child a team is its caller alone, and touches no lock, since
  * whoever held one may not exist there. */
 #include "compute/team.h"
@@ -27,22 +30,20 @@ typedef struct gate {
     pthread_cond_t changed;
 } gate;
 
+typedef struct crew crew;
+
 typedef struct worker {
-    pph_team *team;
+    crew *of;
     pthread_t thread;
     int index;
 } worker;
 
-struct pph_team {
-    int count;   /* members, the caller included */
-    int started; /* threads that run; count - 1 once the team exists */
-    bool spin;   /* there is a processor for every member */
-    pid_t owner; /* the process that has the threads */
-    struct {
-        pthread_mutex_t lock;
-        pthread_cond_t changed;
-        uint64_t drawn, serving;
-    } turn;
+struct crew {
+    pph_team *team;
+    atomic_int references;                    /* the team's, and whose body it runs */
+    int count;                                /* members, the caller included */
+    int started;                              /* threads that run; count - 1 once it exists */
+    bool spin;                                /* there is a processor for every member */
     void (*body)(void *, const pph_member *); /* NULL tells the threads to end */
     void *context;
     _Alignas(64) gate job; /* a new body is there */
@@ -53,7 +54,20 @@ struct pph_team {
     worker workers[];
 };
 
-static _Thread_local const pph_team *inside; /* the team whose body this thread is running */
+struct pph_team {
+    int count;
+    pid_t owner; /* the process that has the threads */
+    struct {
+        pthread_mutex_t lock;
+        pthread_cond_t changed;
+        uint64_t drawn, serving;
+        pthread_t holder; /* whose turn it is, while serving < drawn and it has begun */
+        bool held;
+    } turn;
+    crew *crew; /* guarded by turn.lock */
+};
+
+static _Thread_local crew *inside; /* whose body this thread is running */
 
 static bool gate_init(gate *g)
 {
@@ -111,74 +125,111 @@ static void gate_open(gate *g)
 static void *work(void *argument)
 {
     worker *self = argument;
-    pph_team *team = self->team;
-    pph_member member = {team, self->index, team->count};
+    crew *own = self->of;
+    pph_member member = {own->team, self->index, own->count};
     pph_cpu_flush_denormals();
-    inside = team;
+    inside = own;
     for (uint32_t seen = 0;; seen++) {
-        gate_wait(&team->job, seen, team->spin ? SPINS_IDLE : 0);
-        if (!team->body)
+        gate_wait(&own->job, seen, own->spin ? SPINS_IDLE : 0);
+        if (!own->body)
             return NULL;
-        team->body(team->context, &member);
-        if (atomic_fetch_sub(&team->busy, 1) == 1)
-            gate_open(&team->done);
+        own->body(own->context, &member);
+        if (atomic_fetch_sub(&own->busy, 1) == 1)
+            gate_open(&own->done);
     }
 }
 
-static void stop(pph_team *team)
+static void stop(crew *own)
 {
-    team->body = NULL;
-    gate_open(&team->job);
-    for (int i = 0; i < team->started; i++)
-        pthread_join(team->workers[i].thread, NULL);
+    own->body = NULL;
+    gate_open(&own->job);
+    for (int i = 0; i < own->started; i++)
+        pthread_join(own->workers[i].thread, NULL);
 }
 
-static pph_status start(pph_team *team, pph_error *err)
+static pph_status start(crew *own, pph_error *err)
 {
-    for (int i = 0; i + 1 < team->count; i++) {
-        worker *next = &team->workers[i];
+    for (int i = 0; i + 1 < own->count; i++) {
+        worker *next = &own->workers[i];
         char name[32];
-        *next = (worker){.team = team, .index = i + 1};
+        *next = (worker){.of = own, .index = i + 1};
         snprintf(name, sizeof name, "pph-compute-%d", next->index);
         pph_status status = pph_thread_start(&next->thread, name, work, next, err);
         if (status != PPH_OK) {
-            stop(team);
+            stop(own);
             return status;
         }
-        team->started++;
+        own->started++;
     }
     return PPH_OK;
 }
 
-static bool gates_init(pph_team *team)
+static bool gates_init(crew *own)
 {
-    if (pthread_mutex_init(&team->turn.lock, NULL))
+    if (!gate_init(&own->job))
         return false;
-    if (pthread_cond_init(&team->turn.changed, NULL))
-        goto no_turn;
-    if (!gate_init(&team->job))
-        goto no_job;
-    if (!gate_init(&team->done))
+    if (!gate_init(&own->done))
         goto no_done;
-    if (!gate_init(&team->meeting))
+    if (!gate_init(&own->meeting))
         goto no_meeting;
     return true;
 no_meeting:
-    gate_deinit(&team->done);
+    gate_deinit(&own->done);
 no_done:
-    gate_deinit(&team->job);
-no_job:
-    pthread_cond_destroy(&team->turn.changed);
-no_turn:
-    pthread_mutex_destroy(&team->turn.lock);
+    gate_deinit(&own->job);
     return false;
+}
+
+static void crew_release(crew *own)
+{
+    gate_deinit(&own->meeting);
+    gate_deinit(&own->done);
+    gate_deinit(&own->job);
+    pph_free(own);
+}
+
+static pph_status crew_new(crew **out, pph_team *team, int count, pph_error *err)
+{
+    size_t size = sizeof(crew) + (size_t)(count - 1) * sizeof(worker);
+    crew *own = pph_alloc_aligned(size);
+    if (!own)
+        return PPH_FAIL_MEMORY(err, size);
+    *own = (crew){.team = team, .count = count, .spin = count <= pph_cpu_count()};
+    atomic_init(&own->references, 1);
+    if (!gates_init(own)) {
+        pph_free(own);
+        return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "the compute team's locks could not be made");
+    }
+    pph_status status = start(own, err);
+    if (status != PPH_OK) {
+        crew_release(own);
+        return status;
+    }
+    *out = own;
+    return PPH_OK;
+}
+
+static void crew_unref(crew *own)
+{
+    if (!own || atomic_fetch_sub(&own->references, 1) != 1)
+        return;
+    stop(own);
+    crew_release(own);
+}
+
+static bool turn_init(pph_team *team)
+{
+    if (pthread_mutex_init(&team->turn.lock, NULL))
+        return false;
+    if (pthread_cond_init(&team->turn.changed, NULL)) {
+        pthread_mutex_destroy(&team->turn.lock);
+        return false;
+    }
+    return true;
 }
 
 static void release(pph_team *team)
 {
-    gate_deinit(&team->meeting);
-    gate_deinit(&team->done);
-    gate_deinit(&team->job);
     pthread_cond_destroy(&team->turn.changed);
     pthread_mutex_destroy(&team->turn.lock);
     pph_free(team);
@@ -189,18 +240,16 @@ pph_status pph_team_new(pph_team **out, int threads, pph_error *err)
     if (threads < 0 || threads > PPH_TEAM_LIMIT)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%d threads: use 1 to %d, or 0 for all", threads,
                         PPH_TEAM_LIMIT);
-    int processors = pph_cpu_count();
-    int count = threads ? threads : PPH_MIN(processors, (int)PPH_TEAM_LIMIT);
-    size_t size = sizeof(pph_team) + (size_t)(count - 1) * sizeof(worker);
-    pph_team *team = pph_alloc_aligned(size);
+    int count = threads ? threads : PPH_MIN(pph_cpu_count(), (int)PPH_TEAM_LIMIT);
+    pph_team *team = pph_alloc(sizeof *team);
     if (!team)
-        return PPH_FAIL_MEMORY(err, size);
-    *team = (pph_team){.count = count, .spin = count <= processors, .owner = getpid()};
-    if (!gates_init(team)) {
+        return PPH_FAIL_MEMORY(err, sizeof *team);
+    *team = (pph_team){.count = count, .owner = getpid()};
+    if (!turn_init(team)) {
         pph_free(team);
         return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "the compute team's locks could not be made");
     }
-    pph_status status = start(team, err);
+    pph_status status = crew_new(&team->crew, team, count, err);
     if (status != PPH_OK) {
         release(team);
         return status;
@@ -214,9 +263,10 @@ void pph_team_free(pph_team **team)
     if (!*team)
         return;
     if ((*team)->owner == getpid()) {
-        stop(*team);
+        crew_unref((*team)->crew);
         release(*team);
     } else {
+        pph_free((*team)->crew);
         pph_free(*team);
     }
     *team = NULL;
@@ -227,73 +277,113 @@ int pph_team_threads(const pph_team *team)
     return team->count;
 }
 
-static void take_turn(pph_team *team)
+/* The crew to run with, and the number of the turn. */
+static crew *take_turn(pph_team *team, uint64_t *mine)
 {
     pthread_mutex_lock(&team->turn.lock);
-    uint64_t mine = team->turn.drawn++;
-    while (team->turn.serving != mine)
+    *mine = team->turn.drawn++;
+    while (team->turn.serving != *mine)
         pthread_cond_wait(&team->turn.changed, &team->turn.lock);
+    team->turn.holder = pthread_self();
+    team->turn.held = true;
+    crew *own = team->crew;
+    atomic_fetch_add(&own->references, 1);
+    pthread_mutex_unlock(&team->turn.lock);
+    return own;
+}
+
+/* Under the lock. */
+static void next_turn(pph_team *team)
+{
+    team->turn.serving++;
+    team->turn.held = false;
+    if (team->turn.drawn != team->turn.serving)
+        pthread_cond_broadcast(&team->turn.changed);
+}
+
+static void give_turn(pph_team *team, uint64_t mine)
+{
+    pthread_mutex_lock(&team->turn.lock);
+    if (team->turn.serving == mine) /* else it was taken away */
+        next_turn(team);
     pthread_mutex_unlock(&team->turn.lock);
 }
 
-static void give_turn(pph_team *team)
+/* Under the lock. */
+static bool is_held_by(const pph_team *team, pthread_t thread)
+{
+    return team->turn.held && pthread_equal(team->turn.holder, thread);
+}
+
+bool pph_team_renew(pph_team *team, pthread_t stalled)
 {
     pthread_mutex_lock(&team->turn.lock);
-    team->turn.serving++;
-    bool waiting = team->turn.drawn != team->turn.serving;
-    if (waiting)
-        pthread_cond_broadcast(&team->turn.changed);
+    bool needed = is_held_by(team, stalled);
     pthread_mutex_unlock(&team->turn.lock);
+    crew *fresh = NULL;
+    if (!needed || (crew_new(&fresh, team, team->count, NULL) != PPH_OK &&
+                    crew_new(&fresh, team, 1, NULL) != PPH_OK))
+        return false;
+    pthread_mutex_lock(&team->turn.lock);
+    bool renewed = is_held_by(team, stalled);
+    if (renewed) {
+        crew *old = team->crew;
+        team->crew = fresh;
+        fresh = old;
+        next_turn(team);
+    }
+    pthread_mutex_unlock(&team->turn.lock);
+    crew_unref(fresh); /* not the last of one that runs: the caller inside has another */
+    return renewed;
 }
 
 /* The body on the calling thread, as a team of one. */
 static void run_alone(pph_team *team, void (*body)(void *, const pph_member *), void *context)
 {
-    const pph_team *outer = inside;
-    inside = team;
     unsigned long before = pph_cpu_flush_denormals();
     body(context, &(pph_member){team, 0, 1});
     pph_cpu_restore_float(before);
-    inside = outer;
 }
 
 void pph_team_run(pph_team *team, void (*body)(void *context, const pph_member *member),
                   void *context)
 {
-    if (inside == team || team->owner != getpid()) {
+    if ((inside && inside->team == team) || team->owner != getpid()) {
         run_alone(team, body, context);
         return;
     }
-    take_turn(team);
-    const pph_team *outer = inside;
-    inside = team;
+    uint64_t mine;
+    crew *own = take_turn(team, &mine);
+    crew *outer = inside;
+    inside = own;
     unsigned long before = pph_cpu_flush_denormals();
-    uint32_t done = atomic_load(&team->done.number);
-    if (team->count > 1) {
-        team->body = body;
-        team->context = context;
-        atomic_store(&team->busy, team->count - 1);
-        gate_open(&team->job);
+    uint32_t done = atomic_load(&own->done.number);
+    if (own->count > 1) {
+        own->body = body;
+        own->context = context;
+        atomic_store(&own->busy, own->count - 1);
+        gate_open(&own->job);
     }
-    body(context, &(pph_member){team, 0, team->count});
-    if (team->count > 1)
-        gate_wait(&team->done, done, team->spin ? SPINS_BARRIER : 0);
+    body(context, &(pph_member){team, 0, own->count});
+    if (own->count > 1)
+        gate_wait(&own->done, done, own->spin ? SPINS_BARRIER : 0);
     pph_cpu_restore_float(before);
     inside = outer;
-    give_turn(team);
+    give_turn(team, mine);
+    crew_unref(own);
 }
 
 void pph_team_barrier(const pph_member *member)
 {
     if (member->count == 1)
         return;
-    pph_team *team = member->team;
-    uint32_t number = atomic_load_explicit(&team->meeting.number, memory_order_acquire);
-    if (atomic_fetch_add(&team->arrived, 1) + 1 == member->count) {
-        atomic_store(&team->arrived, 0);
-        gate_open(&team->meeting);
+    crew *own = inside;
+    uint32_t number = atomic_load_explicit(&own->meeting.number, memory_order_acquire);
+    if (atomic_fetch_add(&own->arrived, 1) + 1 == member->count) {
+        atomic_store(&own->arrived, 0);
+        gate_open(&own->meeting);
     } else {
-        gate_wait(&team->meeting, number, team->spin ? SPINS_BARRIER : 0);
+        gate_wait(&own->meeting, number, own->spin ? SPINS_BARRIER : 0);
     }
 }
 

@@ -7,6 +7,7 @@
 #define PPH_COMPUTE_TEAM_H
 
 #include "base/error.h"
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -36,6 +37,13 @@ int pph_team_threads(const pph_team *team);
  * Thread  any; callers wait for their turn, first come, first served */
 void pph_team_run(pph_team *team, void (*body)(void *context, const pph_member *member),
                   void *context);
+
+/* If `stalled` is inside pph_team_run, its body is left to the threads that run it, and the team goes on
+ * with new ones (with the caller's alone, where none can be had), for whoever is next. The call that was
+ * left returns as ever when its body does, and the threads with it; till then the team must not be freed.
+ * False when it was not inside, or there is no memory.
+ * Thread  any other */
+bool pph_team_renew(pph_team *team, pthread_t stalled);
 
 /* Every member of the running body waits here for the others. What any of them wrote before is
  * seen by all after. */

@@ -52,6 +52,12 @@ PPH_CHECKED pph_status pph_clip_open(pph_clip **out, const char *folder,
 /* Accepts NULL. Nobody may be inside another call. */
 void pph_clip_close(pph_clip **clip);
 
+/* Another model over the same weights, for one more thread: towers are loaded once, by whoever needs them
+ * first. It costs working memory; each is closed by itself, in any order.
+ * Errors  PPH_OUT_OF_MEMORY
+ * Thread  any, whatever is done with `clip` meanwhile, but its closing */
+PPH_CHECKED pph_status pph_clip_share(pph_clip **out, const pph_clip *clip, pph_error *err);
+
 /* Load and pack the towers that are not loaded yet. A failure leaves what was loaded as it was.
  * Errors  PPH_NOT_FOUND (the folder lacks a tensor), PPH_CORRUPT (a shape that config.json does not
  *         call for), PPH_UNSUPPORTED (a type), PPH_OUT_OF_MEMORY
@@ -61,8 +67,10 @@ PPH_CHECKED pph_status pph_clip_load(pph_clip *clip, unsigned towers, pph_error 
 /* Borrowed until the model is closed. */
 const pph_clip_info *pph_clip_describe(const pph_clip *clip);
 
-/* Heap that the loaded towers and the kept working memory take; the mapped files come on top. */
+/* Heap that the loaded towers and the kept working memory take; the mapped files come on top. Of it, the
+ * working memory, which is not shared. */
 size_t pph_clip_bytes(const pph_clip *clip);
+size_t pph_clip_working_bytes(const pph_clip *clip);
 
 /* Embed N prepared pictures.
  * pixels  f32 [N,3,Y,X], normalised by the model's recipe; borrowed for the call
