@@ -31,10 +31,11 @@ extern "C" {
     ROW(breaker_openings, "Times that the circuit breaker opened after failures in a row.")
 
 /* One row a gauge: field, and what it is now. */
-#define PPH_METRICS_GAUGE_MAP(ROW)                              \
-    ROW(queue_depth, "Inputs that wait.")                       \
-    ROW(in_flight, "Inputs that are fetched, prepared or run.") \
-    ROW(weight_bytes, "Bytes of weights in memory.")            \
+#define PPH_METRICS_GAUGE_MAP(ROW)                                      \
+    ROW(queue_depth, "Inputs that wait.")                               \
+    ROW(in_flight, "Inputs that are fetched, prepared or run.")         \
+    ROW(lost_workers, "Workers given up in a step that has not ended.") \
+    ROW(weight_bytes, "Bytes of weights in memory.")                    \
     ROW(activation_bytes, "Bytes set aside for activations.")
 
 /* One row a distribution: field, and what is observed. */

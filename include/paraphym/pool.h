@@ -22,12 +22,19 @@ typedef struct pph_pool pph_pool;
  * spawn_timeout_ms  what a load may take, and the time to read its files besides; 0: 30 s. Then those
  *                   who wait get PPH_SPAWN_TIMEOUT
  * queue_limit       inputs that may wait for one model; 0: 16,384; PPH_QUEUE_FULL beyond. Work of
- *                   lower priority has a smaller share of it */
+ *                   lower priority has a smaller share of it
+ * workers           that one model may have at once, 1 to 16; 0: 1. They share its weights, and steps take
+ *                   turns on the compute team: a further one costs working memory, and has its next step
+ *                   ready while the other tells the results of the last
+ * stall_ms          a step that goes on for so long is given up: its callers get PPH_MODEL_ERROR, another
+ *                   worker takes the place of its, which ends by itself; 0: 2 minutes; negative: never */
 typedef struct pph_pool_options {
     int threads;
     uint64_t memory_limit;
     int64_t idle_ms, spawn_timeout_ms;
     size_t queue_limit;
+    int workers;
+    int64_t stall_ms;
 } pph_pool_options;
 
 PPH_API pph_pool_options pph_pool_defaults(void);

@@ -15,7 +15,7 @@
 #include <pthread.h>
 #include <string.h>
 
-/* What a batch works in, about. */
+/* What a batch works in, about: what is kept for it once it was needed may be more. */
 enum { ACTIVATIONS = 96 << 20 };
 
 struct pph_embedder {
@@ -84,6 +84,18 @@ pph_status pph_embedder_open(pph_embedder **out, const char *folder, pph_precisi
                        "%s: the model has no picture tower; it embeds text alone", it->folder);
     else if (read_recipe(it, &it->recipe_error) == PPH_OUT_OF_MEMORY)
         return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "%s", it->recipe_error.message);
+    *out = PPH_TAKE(it);
+    return PPH_OK;
+}
+
+pph_status pph_embedder_share(pph_embedder **out, pph_embedder *embedder, pph_error *err)
+{
+    PPH_AUTO(pph_embedder_free) pph_embedder *it = pph_alloc(sizeof *it);
+    if (!it)
+        return PPH_FAIL_MEMORY(err, sizeof *it);
+    pthread_mutex_init(&it->mutex, NULL);
+    PPH_TRY(pph_clip_share(&it->clip, embedder->clip, err));
+    it->info = pph_clip_describe(it->clip);
     *out = PPH_TAKE(it);
     return PPH_OK;
 }
@@ -197,6 +209,11 @@ static void close_engine(pph_engine **engine)
     pph_embedder_free((pph_embedder **)engine);
 }
 
+static pph_status share_engine(pph_engine **out, pph_engine *engine, pph_error *err)
+{
+    return pph_embedder_share((pph_embedder **)out, (pph_embedder *)engine, err);
+}
+
 static size_t dimensions(const pph_engine *engine)
 {
     return pph_embedder_dimensions((const pph_embedder *)engine);
@@ -210,8 +227,10 @@ static size_t picture_size(const pph_engine *engine)
 
 static void bytes(const pph_engine *engine, uint64_t *weights, uint64_t *activations)
 {
-    *weights = pph_clip_bytes(((const pph_embedder *)engine)->clip);
-    *activations = ACTIVATIONS;
+    const pph_embedder *it = (const pph_embedder *)engine;
+    size_t working = pph_clip_working_bytes(it->clip);
+    *weights = pph_clip_bytes(it->clip) - working;
+    *activations = PPH_MAX(working, (size_t)ACTIVATIONS);
 }
 
 static pph_status prepare_image(const pph_engine *engine, pph_str content, size_t max_pixels,
@@ -241,13 +260,15 @@ static pph_status run_texts(pph_engine *engine, size_t count, const int32_t *con
     return pph_embedder_run_texts((pph_embedder *)engine, count, tokens, lengths, out, err);
 }
 
-const pph_engine_kind pph_embedder_kind = {
-    .estimate = estimate,
-    .open = open_engine,
-    .close = close_engine,
+const pph_embedding_kind pph_embedder_kind = {
+    .engine = {.work = &pph_embedding_work,
+               .estimate = estimate,
+               .open = open_engine,
+               .close = close_engine,
+               .share = share_engine,
+               .bytes = bytes},
     .dimensions = dimensions,
     .picture_size = picture_size,
-    .bytes = bytes,
     .prepare_image = prepare_image,
     .prepare_text = prepare_text,
     .run_images = run_images,

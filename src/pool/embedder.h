@@ -13,6 +13,10 @@ typedef struct pph_embedder pph_embedder;
  * first batch that needs it. Errors: the folder's. Thread: the model's worker. */
 PPH_CHECKED pph_status pph_embedder_open(pph_embedder **out, const char *folder,
                                          pph_precision precision, pph_team *team, pph_error *err);
+/* The same weights with working memory of its own, to run alone: it prepares nothing. Either may be
+ * freed first. Errors: PPH_OUT_OF_MEMORY. Thread: any */
+PPH_CHECKED pph_status pph_embedder_share(pph_embedder **out, pph_embedder *embedder,
+                                          pph_error *err);
 void pph_embedder_free(pph_embedder **embedder);
 
 size_t pph_embedder_dimensions(const pph_embedder *embedder); /* D */

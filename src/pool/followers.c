@@ -1,5 +1,5 @@
 /* Equal inputs in flight: the first is run, the others wait for its result. Glue between items and
- * sharing.h; the table is the served model's, under its lock. */
+ * sharing.h; the table is the model model's, under its lock. */
 #include "pool/service.h"
 
 #include "base/hash.h"
@@ -11,27 +11,25 @@ static pph_item *item_of(pph_share *share)
     return (pph_item *)((char *)share - offsetof(pph_item, share));
 }
 
-bool pph_served_follow(pph_item *item, pph_str content)
+bool pph_embedding_follow(pph_item *item, pph_str content)
 {
-    pph_served *served = item->request->served;
+    pph_embedding *model = item->request->model;
     const pph_multimodal_options *options = &item->request->multimodal->options;
     if (item->share.role != PPH_SHARE_ALONE)
         return false; /* it leads already, having inherited that */
     pph_share_key *key = &item->share.key;
-    pph_hash128_seeded(content.data, content.size, served->pool->hash_seed, key->content);
+    pph_hash128_seeded(content.data, content.size, model->base.pool->hash_seed, key->content);
     key->kind = item->kind == PPH_INPUT_TEXT;
     key->variant = (uint64_t)options->raw | (uint64_t)options->truncate << 1;
-    pthread_mutex_lock(&served->mutex);
-    bool follows = pph_sharing_join(&served->sharing, &item->share) == PPH_SHARE_FOLLOWER;
+    pthread_mutex_lock(&model->base.mutex);
+    bool follows = pph_sharing_join(&model->sharing, &item->share) == PPH_SHARE_FOLLOWER;
     if (follows) {
         pph_item *leader = item_of(item->share.leader);
         if (item->place.priority < leader->place.priority)
-            pph_jobs_raise(served->ready, &leader->place, item->place.priority);
-        served->preparing--;
-        pph_metrics_add(&served->metrics->shared_inputs, 1);
-        pthread_cond_broadcast(&served->idle);
+            pph_jobs_raise(model->ready, &leader->place, item->place.priority);
+        pph_metrics_add(&model->base.metrics->shared_inputs, 1);
     }
-    pthread_mutex_unlock(&served->mutex);
+    pthread_mutex_unlock(&model->base.mutex);
     return follows;
 }
 
@@ -65,33 +63,33 @@ static bool is_its_own(pph_status status)
     return status == PPH_CANCELLED || status == PPH_TIMEOUT || status == PPH_SHUTTING_DOWN;
 }
 
-pph_share *pph_served_part(pph_item *item, pph_item **heir)
+pph_share *pph_embedding_part(pph_item *item, pph_item **heir)
 {
-    pph_served *served = item->request->served;
+    pph_embedding *model = item->request->model;
     *heir = NULL;
     if (item->share.role == PPH_SHARE_ALONE)
         return NULL;
     pph_share *told = NULL;
-    pthread_mutex_lock(&served->mutex);
+    pthread_mutex_lock(&model->base.mutex);
     if (item->share.role == PPH_SHARE_LEADER && !is_its_own(item->error.status)) {
-        told = pph_sharing_end(&served->sharing, &item->share);
+        told = pph_sharing_end(&model->sharing, &item->share);
     } else {
-        pph_share *share = pph_sharing_leave(&served->sharing, &item->share);
+        pph_share *share = pph_sharing_leave(&model->sharing, &item->share);
         if (share)
             *heir = pass_on(item, share);
     }
-    pthread_mutex_unlock(&served->mutex);
-    size_t dimensions = atomic_load(&served->dimensions);
+    pthread_mutex_unlock(&model->base.mutex);
+    size_t dimensions = atomic_load(&model->dimensions);
     for (pph_share *share = told; share; share = share->next)
         give_result(item_of(share), item, dimensions);
     return told;
 }
 
-void pph_served_end_followers(pph_share *told)
+void pph_embedding_end_followers(pph_share *told)
 {
     while (told) {
         pph_share *next = told->next;
-        pph_served_end(item_of(told));
+        pph_embedding_end(item_of(told));
         told = next;
     }
 }

@@ -71,6 +71,10 @@ pph_health_report pph_health_of_model(const pph_health_model *model)
     if (model->without >= PPH_HEALTH_SLOW)
         return report(PPH_DEGRADED, "the model '%s' is slow: no progress for %lld s", name,
                       seconds);
+    if (model->lost)
+        return report(PPH_DEGRADED,
+                      "the model '%s' has %zu %s given up in a step that has not ended", name,
+                      model->lost, model->lost == 1 ? "worker" : "workers");
     if (queue_is_filling(model))
         return report(PPH_DEGRADED, "the queue of the model '%s' is nearly full: %zu of %zu", name,
                       model->queued, model->queue_limit);

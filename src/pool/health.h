@@ -4,8 +4,8 @@
  *   unhealthy  when its load failed and it is not being loaded again, when its breaker is open, or
  *              when it is busy and has made no progress for PPH_HEALTH_STALLED
  *   degraded   when its breaker is half open, when its last work failed and none went well since,
- *              when it is busy and has made no progress for PPH_HEALTH_SLOW, or when its queue is
- *              PPH_HEALTH_QUEUE percent full
+ *              when it is busy and has made no progress for PPH_HEALTH_SLOW, when a worker was given up in a
+ *              step that has not ended, or when its queue is PPH_HEALTH_QUEUE percent full
  *   healthy    otherwise. Not being loaded is healthy, for the first request loads it; being loaded
  *              is, for a load has a time limit of its own; a bad input is no failure of a model.
  * A pool is
@@ -44,7 +44,8 @@ typedef enum pph_health_breaker {
 
 /* failure      the last one of a load or of work, when nothing went well since; else NULL
  * queued       inputs that wait, of at most queue_limit (0: no limit)
- * without      how long a busy model has made no progress; 0 when it is not busy */
+ * without      how long a busy model has made no progress; 0 when it is not busy
+ * lost         workers given up in a step that has not ended */
 typedef struct pph_health_model {
     const char *name;
     pph_health_load load;
@@ -52,6 +53,7 @@ typedef struct pph_health_model {
     const pph_error *failure;
     size_t queued, queue_limit;
     pph_nanos without;
+    size_t lost;
 } pph_health_model;
 
 /* models       [model_count]; the names and failures are borrowed for the call

@@ -141,6 +141,9 @@ void pph_jobs_sweep(pph_jobs *jobs, pph_nanos now, pph_job_list *expired, pph_jo
 /* Take out everything that is queued, oldest first. */
 void pph_jobs_drain(pph_jobs *jobs, pph_job_list *all);
 
+/* Put a job that is in no queue at a list's end. */
+void pph_jobs_append(pph_job_list *list, pph_job *job);
+
 /* The first job of a list, taken off it; NULL when it is empty. */
 pph_job *pph_job_list_pop(pph_job_list *list);
 

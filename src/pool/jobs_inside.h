@@ -54,8 +54,6 @@ struct pph_jobs {
 /* Take a queued job out of every structure; its flow goes with the last of its jobs. */
 void pph_jobs_unlink(pph_jobs *jobs, pph_job *job);
 
-void pph_jobs_append(pph_job_list *list, pph_job *job);
-
 /* Move a flow to the end of its ring. */
 void pph_jobs_rotate(pph_flow *flow);
 

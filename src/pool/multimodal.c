@@ -20,7 +20,7 @@ pph_multimodal_options pph_multimodal_defaults(void)
                                     .priority = PPH_PRIORITY_NORMAL};
 }
 
-pph_status pph_service_open(pph_multimodal **out, pph_pool *pool, const pph_engine_kind *kind,
+pph_status pph_service_open(pph_multimodal **out, pph_pool *pool, const pph_embedding_kind *kind,
                             const char *model, const pph_multimodal_options *options,
                             pph_error *err)
 {
@@ -44,13 +44,10 @@ pph_status pph_service_open(pph_multimodal **out, pph_pool *pool, const pph_engi
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "priority %d does not exist",
                         (int)it->options.priority);
     it->caller = atomic_fetch_add(&pool->callers, 1) + 1;
-    PPH_TRY(pph_served_find(&it->served, pool, kind, model, it->options.precision, err));
-    pthread_mutex_lock(&it->served->mutex);
-    it->served->handles++;
-    it->served->unload = false;
-    pthread_cond_broadcast(
-        &it->served->idle); /* whoever waits for its unloading need not any more */
-    pthread_mutex_unlock(&it->served->mutex);
+    pph_served *served;
+    PPH_TRY(pph_served_find(&served, pool, &kind->engine, model, it->options.precision, err));
+    it->model = (pph_embedding *)served;
+    pph_served_join(served);
     *out = PPH_TAKE(it);
     return PPH_OK;
 }
@@ -61,19 +58,12 @@ pph_status pph_multimodal_open(pph_multimodal **out, pph_pool *pool, const char 
     return pph_service_open(out, pool, &pph_embedder_kind, folder, options, err);
 }
 
-/* The last handle takes the model out of memory. */
-static void leave_model(pph_multimodal *it)
+static void await_items(const pph_multimodal *it)
 {
-    pph_served *served = it->served;
+    pph_served *served = &it->model->base;
     pthread_mutex_lock(&served->mutex);
     while (it->items)
         pthread_cond_wait(&served->idle, &served->mutex);
-    if (--served->handles == 0) {
-        served->unload = true;
-        pthread_cond_signal(&served->wake);
-        while (served->alive && !served->handles)
-            pthread_cond_wait(&served->idle, &served->mutex);
-    }
     pthread_mutex_unlock(&served->mutex);
 }
 
@@ -87,13 +77,15 @@ void pph_multimodal_close(pph_multimodal **multimodal)
     if (it->owner != getpid())
         return;
     pph_error reason;
-    (void)PPH_FAIL(&reason, PPH_SHUTTING_DOWN, "%s: the model is being closed", it->served->name);
-    pthread_mutex_lock(&it->served->mutex);
+    (void)PPH_FAIL(&reason, PPH_SHUTTING_DOWN, "%s: the model is being closed",
+                   it->model->base.name);
+    pthread_mutex_lock(&it->model->base.mutex);
     it->closing = true;
-    pthread_mutex_unlock(&it->served->mutex);
-    pph_served_refuse(it->served, it, &reason);
-    pph_served_end_fetches(it->served, it);
-    leave_model(it);
+    pthread_mutex_unlock(&it->model->base.mutex);
+    pph_embedding_refuse(it->model, it, &reason);
+    pph_embedding_end_fetches(it->model, it);
+    await_items(it);
+    pph_served_leave(&it->model->base);
     pph_free(it);
 }
 
@@ -115,7 +107,7 @@ static pph_future *submit(pph_multimodal *multimodal, pph_request_form form, siz
     if (multimodal->owner != getpid()) {
         (void)PPH_FAIL(&error, PPH_RUNTIME_UNAVAILABLE,
                        "%s: the model belongs to the parent of this forked process; open it here",
-                       multimodal->served->name);
+                       multimodal->model->base.name);
         return pph_future_failed(&error);
     }
     pph_runtime *runtime = pph_shared_runtime();
@@ -130,7 +122,7 @@ static pph_future *submit(pph_multimodal *multimodal, pph_request_form form, siz
         PPH_OK)
         return pph_future_failed(&error);
     request->rows = rows;
-    pph_served_submit(multimodal->served, request);
+    pph_embedding_submit(multimodal->model, request);
     return future;
 }
 

@@ -9,9 +9,15 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+enum { WORKERS_MOST = 16 };
+
 pph_pool_options pph_pool_defaults(void)
 {
-    return (pph_pool_options){.idle_ms = 300000, .spawn_timeout_ms = 30000, .queue_limit = 16384};
+    return (pph_pool_options){.idle_ms = 300000,
+                              .spawn_timeout_ms = 30000,
+                              .queue_limit = 16384,
+                              .workers = 1,
+                              .stall_ms = 120000};
 }
 
 static pph_status check_options(pph_pool_options *options, pph_error *err)
@@ -28,38 +34,50 @@ static pph_status check_options(pph_pool_options *options, pph_error *err)
         options->spawn_timeout_ms = defaults.spawn_timeout_ms;
     if (options->queue_limit == 0)
         options->queue_limit = defaults.queue_limit;
+    if (options->stall_ms == 0)
+        options->stall_ms = defaults.stall_ms;
+    if (options->workers == 0)
+        options->workers = defaults.workers;
+    if (options->workers < 1 || options->workers > WORKERS_MOST)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%d workers a model: 1 to %d, or 0 for %d",
+                        options->workers, WORKERS_MOST, defaults.workers);
     if (options->queue_limit > PPH_JOBS_MAX)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "a queue of %zu: at most %d",
                         options->queue_limit, PPH_JOBS_MAX);
     return PPH_OK;
 }
 
-/* Nothing of a model is under way once its handles are closed, but for threads at their very end. */
-static void end_model(pph_served *served)
+pph_pool *pph_pool_ref(pph_pool *pool)
 {
-    pthread_mutex_lock(&served->mutex);
-    while (served->alive || served->dispatching || served->timers || served->live)
-        pthread_cond_wait(&served->idle, &served->mutex);
-    pthread_mutex_unlock(&served->mutex);
-    if (served->joinable)
-        pthread_join(served->thread, NULL);
-    pph_served_free(served);
+    atomic_fetch_add(&pool->references, 1);
+    return pool;
 }
 
-static void end_pool(pph_pool *pool)
+void pph_pool_unref(pph_pool *pool)
 {
-    for (pph_served *served = pool->served, *next; served; served = next) {
-        next = served->next;
-        end_model(served);
-    }
-    pph_prepare_deinit(&pool->prepare);
+    if (atomic_fetch_sub(&pool->references, 1) != 1)
+        return;
     pph_team_free(&pool->team);
     pph_governor_free(&pool->governor);
     pph_events_deinit(&pool->events);
     pph_metrics_registry_deinit(&pool->metrics);
+    pph_turns_deinit(&pool->turns);
     pthread_cond_destroy(&pool->freed);
     pthread_mutex_destroy(&pool->mutex);
     pph_free(pool);
+}
+
+/* Nothing of a model is under way once its handles are closed, but for threads at their very end, and
+ * for steps whose workers were given up. */
+static void end_pool(pph_pool *pool)
+{
+    pph_watch_deinit(&pool->watch);
+    for (pph_served *served = PPH_TAKE(pool->served), *next; served; served = next) {
+        next = served->next;
+        pph_served_end(served);
+    }
+    pph_prepare_deinit(&pool->prepare);
+    pph_pool_unref(pool);
 }
 
 /* The parts that need nothing but a mutex. */
@@ -73,8 +91,10 @@ static pph_status make(pph_pool **out, const pph_pool_options *options, pph_erro
     pool->breaker = pph_breaker_defaults();
     if (getrandom(&pool->hash_seed, sizeof pool->hash_seed, 0) != sizeof pool->hash_seed)
         pool->hash_seed = (uint64_t)pph_clock_now();
+    atomic_init(&pool->references, 1);
     pthread_mutex_init(&pool->mutex, NULL);
     pph_cond_init(&pool->freed);
+    pph_turns_init(&pool->turns);
     pph_status status = pph_metrics_registry_init(&pool->metrics, err);
     if (status == PPH_OK) {
         status = pph_events_init(&pool->events, err);
@@ -82,6 +102,7 @@ static pph_status make(pph_pool **out, const pph_pool_options *options, pph_erro
             pph_metrics_registry_deinit(&pool->metrics);
     }
     if (status != PPH_OK) {
+        pph_turns_deinit(&pool->turns);
         pthread_cond_destroy(&pool->freed);
         pthread_mutex_destroy(&pool->mutex);
         pph_free(pool);
@@ -100,6 +121,8 @@ pph_status pph_pool_open(pph_pool **out, const pph_pool_options *options, pph_er
     PPH_TRY(pph_governor_new(&pool->governor, chosen.memory_limit, err));
     PPH_TRY(pph_team_new(&pool->team, chosen.threads, err));
     PPH_TRY(pph_prepare_init(&pool->prepare, chosen.threads, err));
+    pph_nanos bound = chosen.stall_ms < 0 ? PPH_FOREVER : PPH_MILLIS(chosen.stall_ms);
+    PPH_TRY(pph_watch_init(&pool->watch, pool, bound, err));
     *out = PPH_TAKE(pool);
     return PPH_OK;
 }
@@ -168,31 +191,6 @@ pph_status pph_pool_metrics(pph_pool *pool, pph_metrics **out, pph_error *err)
     return pph_metrics_take(&pool->metrics, out, err);
 }
 
-/* What health asks of one model, under its lock. *failure is where its error is copied to. */
-static void look_at_model(pph_served *served, pph_health_model *out, pph_error *failure)
-{
-    pph_nanos now = pph_clock_now();
-    pthread_mutex_lock(&served->mutex);
-    bool loading = served->state == PPH_WORKER_SPAWNING || served->state == PPH_WORKER_LOADING;
-    *failure = served->failure.status != PPH_OK ? served->failure : served->last;
-    *out = (pph_health_model){
-        .name = served->name,
-        .load = served->engine ? PPH_HEALTH_LOADED
-                : loading      ? PPH_HEALTH_LOADING
-                : served->state == PPH_WORKER_FAILED && served->failure.status != PPH_OK
-                    ? PPH_HEALTH_LOAD_FAILED
-                    : PPH_HEALTH_UNLOADED,
-        .breaker = served->breaker.state == PPH_BREAKER_OPEN        ? PPH_HEALTH_BREAKER_OPEN
-                   : served->breaker.state == PPH_BREAKER_HALF_OPEN ? PPH_HEALTH_BREAKER_HALF_OPEN
-                                                                    : PPH_HEALTH_BREAKER_CLOSED,
-        .failure = failure->status != PPH_OK ? failure : NULL,
-        .queued = pph_jobs_count(served->waiting),
-        .queue_limit = served->pool->options.queue_limit,
-        .without = served->state == PPH_WORKER_PROCESSING ? now - served->progress : 0,
-    };
-    pthread_mutex_unlock(&served->mutex);
-}
-
 pph_status pph_pool_health(pph_pool *pool, pph_health_report *out, pph_error *err)
 {
     PPH_TRY(check_use(pool, err));
@@ -207,7 +205,7 @@ pph_status pph_pool_health(pph_pool *pool, pph_health_report *out, pph_error *er
     if (!models || !failures)
         return PPH_FAIL_MEMORY(err, count * sizeof *models);
     for (pph_served *served = newest; served; served = served->next, i++)
-        look_at_model(served, &models[i], &failures[i]);
+        pph_served_look(served, &models[i], &failures[i]);
     pph_governor_view view;
     pph_governor_look(pool->governor, &view);
     const pph_health_pool state = {.models = models,

@@ -8,14 +8,21 @@
 #include "pool/governor.h"
 #include "pool/metrics.h"
 #include "pool/prepare.h"
+#include "pool/turns.h"
+#include "pool/watch.h"
 #include <paraphym/pool.h>
 #include <sys/types.h>
 
 typedef struct pph_served pph_served;
 
 struct pph_pool {
+    atomic_int
+        references; /* its owner's; and one an engine in memory, since a worker that was given
+                                 up may end after the pool was closed */
     pph_pool_options options; /* with the defaults filled in */
     pph_team *team;
+    pph_turns turns; /* of the steps, on the team */
+    pph_watch watch;
     pph_prepare prepare;
     pph_governor *governor;
     pph_metrics_registry metrics;
@@ -28,6 +35,9 @@ struct pph_pool {
     pph_served *served;          /* grows at its head until the pool closes */
     pthread_cond_t freed;        /* the governor was given memory back */
 };
+
+pph_pool *pph_pool_ref(pph_pool *pool);
+void pph_pool_unref(pph_pool *pool);
 
 /* Give a model's memory back to the governor, and wait until what was reserved may be taken. No lock of
  * a model is held. */

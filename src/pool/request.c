@@ -125,7 +125,7 @@ static void on_cancel(pph_future *future, void *context)
 static void say_late(const pph_request *request, pph_error *error)
 {
     (void)PPH_FAIL(error, PPH_TIMEOUT, "%s: not answered within the %lld ms allowed",
-                   request->served->name,
+                   request->model->base.name,
                    (long long)((request->deadline - request->created) / 1000000));
 }
 
@@ -133,20 +133,20 @@ static void say_late(const pph_request *request, pph_error *error)
 static void on_deadline(void *context, pph_status status)
 {
     pph_request *request = context;
-    pph_served *served = request->served;
+    pph_served *served = &request->model->base;
     if (status == PPH_OK) {
         pph_error error;
         say_late(request, &error);
         bool mine = pph_future_fail(request->future, &error);
         call_off(request);
         if (mine) {
-            pph_metrics_request(request->served->metrics, PPH_TIMEOUT,
+            pph_metrics_request(request->model->base.metrics, PPH_TIMEOUT,
                                 pph_clock_now() - request->created);
             release_request(request); /* the hook's: it cannot run any more */
         }
     }
     release_request(request);
-    pph_served_timer_ended(served);
+    pph_served_guest_left(served);
 }
 
 /* Without a timer the deadline is still looked at before each step. */
@@ -155,12 +155,12 @@ static void start_timer(pph_request *request, pph_runtime *runtime)
     if (request->deadline == PPH_FOREVER)
         return;
     atomic_fetch_add(&request->references, 1);
-    pph_served_timer_begun(request->served);
+    pph_served_guest_came(&request->model->base);
     if (pph_timer_start(&request->timer, runtime, request->deadline - request->created, on_deadline,
                         request, NULL) == PPH_OK)
         return;
     release_request(request);
-    pph_served_timer_ended(request->served);
+    pph_served_guest_left(&request->model->base);
 }
 
 pph_item *pph_request_item_of(pph_job *place)
@@ -185,7 +185,7 @@ pph_status pph_request_new(pph_request **out, pph_multimodal *multimodal, pph_re
     if (!request)
         return PPH_FAIL_MEMORY(err, bytes);
     request->multimodal = multimodal;
-    request->served = multimodal->served;
+    request->model = multimodal->model;
     request->form = form;
     request->count = count;
     atomic_init(&request->references, 1);
@@ -348,7 +348,8 @@ static void finish(pph_request *request, size_t dimensions)
     /* A request that ran out of time was counted then. */
     pph_status status = pph_future_status(future, NULL);
     if (mine || status != PPH_TIMEOUT)
-        pph_metrics_request(request->served->metrics, status, pph_clock_now() - request->created);
+        pph_metrics_request(request->model->base.metrics, status,
+                            pph_clock_now() - request->created);
     pph_future_free(&future);
     if (request->timer)
         pph_timer_cancel(request->timer);

@@ -50,7 +50,7 @@ typedef enum pph_request_form {
 
 struct pph_request {
     pph_multimodal *multimodal; /* until the last item has ended */
-    struct pph_served *served;
+    struct pph_embedding *model;
     pph_future *future; /* the producer's reference */
     atomic_int references;
     atomic_size_t left;    /* items that have not ended */

@@ -1,6 +1,6 @@
-/* The pool's record of a model, and how work gets to it. Owns the record, its queues and its worker's
- * thread; the worker's life is worker.c's, the way of an item flow.c's. */
-#include "pool/service.h"
+/* The pool's record of a model. Owns the record and the list of its workers; their life is worker.c's,
+ * the queues the work's. */
+#include "pool/served.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -8,13 +8,12 @@
 #include "base/thread.h"
 #include <string.h>
 
-void pph_served_free(pph_served *served)
+static void release(pph_served **at)
 {
+    pph_served *served = PPH_TAKE(*at);
     if (!served)
         return;
-    pph_jobs_free(&served->waiting);
-    pph_jobs_free(&served->ready);
-    pph_sharing_deinit(&served->sharing);
+    served->kind->work->deinit(served);
     pthread_cond_destroy(&served->idle);
     pthread_cond_destroy(&served->wake);
     pthread_mutex_destroy(&served->mutex);
@@ -22,40 +21,25 @@ void pph_served_free(pph_served *served)
     pph_free(served);
 }
 
-static void release(pph_served **served)
-{
-    pph_served_free(*served);
-}
-
 static pph_status make(pph_served **out, pph_pool *pool, const pph_engine_kind *kind,
                        const char *name, pph_precision precision, pph_error *err)
 {
-    PPH_AUTO(release) pph_served *it = pph_alloc(sizeof *it);
+    PPH_AUTO(release) pph_served *it = pph_alloc(kind->work->record_size);
     if (!it)
-        return PPH_FAIL_MEMORY(err, sizeof *it);
+        return PPH_FAIL_MEMORY(err, kind->work->record_size);
     it->pool = pool;
     it->kind = kind;
     it->precision = precision;
-    it->state = PPH_WORKER_DEAD;
-    it->fetching.last = &it->fetching.first;
     pthread_mutex_init(&it->mutex, NULL);
     pph_cond_init(&it->wake);
     pph_cond_init(&it->idle);
     pph_backoff_init(&it->backoff, PPH_BACKOFF_FIRST, PPH_BACKOFF_MOST, (uint64_t)pph_clock_now());
     PPH_TRY(pph_breaker_init(&it->breaker, &pool->breaker, err));
-    pph_jobs_options waiting = pph_jobs_options_defaults();
-    waiting.max_jobs = pool->options.queue_limit;
-    waiting.max_caller_jobs = 0;
-    PPH_TRY(pph_jobs_new(&it->waiting, &waiting, err));
-    /* Bounded by the credits, so it is never full. */
-    pph_jobs_options ready = pph_jobs_options_defaults();
-    ready.max_caller_jobs = 0;
-    PPH_TRY(pph_jobs_new(&it->ready, &ready, err));
+    PPH_TRY(kind->work->init(it, err));
     it->name = pph_str_copy(pph_str_view(name));
     if (!it->name)
         return PPH_FAIL_MEMORY(err, strlen(name) + 1);
     PPH_TRY(pph_metrics_register(&pool->metrics, name, &it->metrics, err));
-    pph_metrics_worker_new(it->metrics, it->state);
     *out = PPH_TAKE(it);
     return PPH_OK;
 }
@@ -81,124 +65,157 @@ pph_status pph_served_find(pph_served **out, pph_pool *pool, const pph_engine_ki
     return status;
 }
 
-void pph_served_move(pph_served *served, pph_worker_state to)
-{
-    pph_worker_state from = served->state;
-    pph_error error;
-    if (pph_state_move(&served->state, to, &error) != PPH_OK) {
-        pph_log(PPH_LOG_ERROR, "%s: %s", served->name, error.message);
-        served->state = to;
-    }
-    pph_metrics_worker_moved(served->metrics, from, to);
-}
-
-void pph_served_timer_begun(pph_served *served)
+void pph_served_end(pph_served *served)
 {
     pthread_mutex_lock(&served->mutex);
-    served->timers++;
+    while (served->alive || served->guests || served->live || served->users)
+        pthread_cond_wait(&served->idle, &served->mutex);
+    pthread_mutex_unlock(&served->mutex);
+    pph_worker_reap(served);
+    release(&served);
+}
+
+void pph_served_join(pph_served *served)
+{
+    pthread_mutex_lock(&served->mutex);
+    served->handles++;
+    served->unload = false;
+    /* Whoever waits for its unloading need not any more. */
+    pthread_cond_broadcast(&served->idle);
     pthread_mutex_unlock(&served->mutex);
 }
 
-void pph_served_timer_ended(pph_served *served)
+void pph_served_leave(pph_served *served)
 {
     pthread_mutex_lock(&served->mutex);
-    served->timers--;
+    if (--served->handles == 0) {
+        served->unload = true;
+        pthread_cond_broadcast(&served->wake);
+        while (served->alive && !served->handles)
+            pthread_cond_wait(&served->idle, &served->mutex);
+    }
+    pthread_mutex_unlock(&served->mutex);
+}
+
+void pph_served_move(pph_worker *worker, pph_worker_state to)
+{
+    pph_worker_state from = worker->state;
+    pph_error error;
+    if (pph_state_move(&worker->state, to, &error) != PPH_OK) {
+        pph_log(PPH_LOG_ERROR, "%s: %s", worker->served->name, error.message);
+        worker->state = to;
+    }
+    pph_metrics_worker_moved(worker->metrics, from, to);
+}
+
+void pph_served_guest_came(pph_served *served)
+{
+    pthread_mutex_lock(&served->mutex);
+    served->guests++;
+    pthread_mutex_unlock(&served->mutex);
+}
+
+void pph_served_guest_left(pph_served *served)
+{
+    pthread_mutex_lock(&served->mutex);
+    served->guests--;
     pthread_cond_broadcast(&served->idle);
     pthread_mutex_unlock(&served->mutex);
 }
 
 pph_status pph_served_remembered(const pph_served *served, pph_nanos now, pph_error *err)
 {
-    if (served->state != PPH_WORKER_FAILED || served->failure.status == PPH_OK ||
-        now >= served->retry_at)
+    if (!served->failed || now >= served->retry_at)
         return PPH_OK;
     return PPH_FAIL(err, served->failure.status, "%s", served->failure.message);
+}
+
+pph_status pph_served_admit(pph_served *served, pph_breaker_ticket *ticket, pph_nanos now,
+                            pph_error *err)
+{
+    if (served->late)
+        return PPH_FAIL(err, PPH_SPAWN_TIMEOUT, "%s: the model still loads; try again later",
+                        served->name);
+    PPH_TRY(pph_served_remembered(served, now, err));
+    pph_status status = pph_breaker_admit(&served->breaker, now, ticket, err);
+    if (status != PPH_OK)
+        return pph_error_prefix(err, status, served->name);
+    served->ticket = pph_breaker_later(served->ticket, *ticket);
+    return PPH_OK;
 }
 
 bool pph_served_want_worker(pph_served *served)
 {
     if (served->alive)
         return false;
-    pph_served_move(served, PPH_WORKER_SPAWNING);
-    served->alive = true;
+    served->alive++;
     served->unload = false;
+    served->failed = false;
     return true;
 }
 
-/* Under the lock: why work that comes now is not taken. */
-static pph_status refusal(pph_served *served, pph_request *request, pph_nanos now, pph_error *err)
+bool pph_served_want_more(pph_served *served)
 {
-    if (request->multimodal->closing)
-        return PPH_FAIL(err, PPH_SHUTTING_DOWN, "%s: the model is being closed", served->name);
-    if (served->late)
-        return PPH_FAIL(err, PPH_SPAWN_TIMEOUT, "%s: the model still loads; try again later",
-                        served->name);
-    PPH_TRY(pph_served_remembered(served, now, err));
-    pph_status status = pph_breaker_admit(&served->breaker, now, &request->ticket, err);
-    return status == PPH_OK ? PPH_OK : pph_error_prefix(err, status, served->name);
-}
-
-/* Under the lock: put the items in, those that do not fit carrying their error. */
-static void queue_items(pph_served *served, pph_request *request, const pph_error *refused,
-                        pph_nanos now, pph_job_list *out, pph_job_list *expired,
-                        pph_job_list *dropped)
-{
-    bool swept = false;
-    for (size_t i = 0; i < request->count; i++) {
-        pph_item *item = &request->items[i];
-        if (refused->status != PPH_OK && item->error.status == PPH_OK)
-            item->error = *refused;
-        pph_error full;
-        pph_status status = refused->status;
-        if (status == PPH_OK)
-            status = pph_jobs_push(served->waiting, &item->place, now, &full);
-        if (status == PPH_QUEUE_FULL && !swept) {
-            /* What nobody waits for any more makes room for what somebody does. */
-            swept = true;
-            pph_jobs_sweep(served->waiting, now, expired, dropped);
-            status = pph_jobs_push(served->waiting, &item->place, now, &full);
-        }
-        if (status == PPH_OK)
-            continue;
-        if (refused->status == PPH_OK)
-            (void)PPH_FAIL(&item->error, status, "%s: %s", served->name, full.message);
-        pph_metrics_add(&served->metrics->queue_refusals, status == PPH_QUEUE_FULL);
-        item->place.next = out->first;
-        out->first = &item->place;
-        out->last = out->last ? out->last : &item->place;
-        out->count++;
-    }
+    bool can = served->alive == served->serving && served->kind->share &&
+               served->alive < (size_t)served->pool->options.workers && pph_served_serves(served) &&
+               pph_clock_now() >= served->crowded;
+    for (const pph_worker *one = served->workers; can && one; one = one->next)
+        can = one->done || one->state == PPH_WORKER_PROCESSING;
+    served->alive += can;
+    return can;
 }
 
 void pph_served_mark_busy(pph_served *served)
 {
     /* While there is an engine, `governed` is constant. */
-    if (served->engine && !served->busy && served->live)
+    if (served->loaded && !served->busy && served->live)
         served->busy = pph_governor_begin(served->pool->governor, served->governed);
 }
 
-void pph_served_submit(pph_served *served, pph_request *request)
+void pph_served_unit_ended(pph_served *served, bool started)
 {
-    pph_error refused = {0};
-    pph_job_list out = {0}, expired = {0}, dropped = {0};
-    pph_nanos now = pph_clock_now();
+    served->started -= started;
+    served->live--;
+    if (!served->live && served->busy) {
+        served->busy = false;
+        pph_governor_end(served->pool->governor, served->governed, pph_clock_now());
+        pthread_cond_broadcast(&served->wake);
+    }
+    if (served->evict && !served->started)
+        pthread_cond_broadcast(&served->wake);
+    pthread_cond_broadcast(&served->idle);
+}
+
+bool pph_served_serves(const pph_served *served)
+{
+    return served->loaded && !served->ending;
+}
+
+pph_loaded *pph_served_use(pph_served *served)
+{
+    if (!pph_served_serves(served))
+        return NULL;
+    served->users++;
+    return pph_loaded_ref(served->loaded);
+}
+
+void pph_served_unuse(pph_served *served)
+{
+    if (--served->users == 0)
+        pthread_cond_broadcast(&served->idle);
+}
+
+void pph_served_tell_breaker(pph_served *served, const pph_error *error)
+{
     pthread_mutex_lock(&served->mutex);
-    if (refusal(served, request, now, &refused) == PPH_OK)
-        served->ticket = pph_breaker_later(served->ticket, request->ticket);
-    served->live += request->count;
-    request->multimodal->items += request->count;
-    queue_items(served, request, &refused, now, &out, &expired, &dropped);
-    bool spawn = pph_jobs_count(served->waiting) > 0 && pph_served_want_worker(served);
-    pph_served_mark_busy(served);
-    pph_metrics_set(&served->metrics->queue_depth, pph_jobs_count(served->waiting));
+    bool open = served->breaker.state == PPH_BREAKER_OPEN;
+    bool closed = served->breaker.state == PPH_BREAKER_CLOSED;
     pthread_mutex_unlock(&served->mutex);
-    if (spawn)
-        pph_served_spawn(served);
-    /* The request may be gone with its last item: it is not looked at any more. */
-    for (pph_job *job; (job = pph_job_list_pop(&out));)
-        pph_served_end(pph_request_item_of(job));
-    pph_served_end_unrun(&expired, &dropped);
-    pph_served_dispatch(served);
+    const pph_pool_event event = {.kind = open ? PPH_EVENT_BREAKER_OPEN : PPH_EVENT_BREAKER_CLOSED,
+                                  .model = served->name,
+                                  .error = open ? error : NULL};
+    if (open || closed)
+        pph_pool_tell(served->pool, served->metrics, &event);
 }
 
 void pph_served_ask_to_go(pph_served *served)
@@ -206,16 +223,51 @@ void pph_served_ask_to_go(pph_served *served)
     pthread_mutex_lock(&served->mutex);
     if (pph_governor_is_claimed(served->pool->governor, served->governed)) {
         served->evict = true;
-        pthread_cond_signal(&served->wake);
+        pthread_cond_broadcast(&served->wake);
     }
     pthread_mutex_unlock(&served->mutex);
 }
 
-void pph_served_evict(pph_served *served)
+bool pph_served_settle(pph_served *served, pph_worker *worker)
 {
-    pph_served_ask_to_go(served);
+    pph_governor_bytes real = {0};
+    if (worker->engine)
+        served->kind->bytes(worker->engine, &served->weights, &worker->activations);
+    real.weights = served->weights;
+    real.activations = atomic_load(&worker->loaded->lost_bytes);
+    for (const pph_worker *one = served->workers; one; one = one->next)
+        real.activations += one->activations;
+    pph_metrics_set(&served->metrics->weight_bytes, real.weights);
+    pph_metrics_set(&served->metrics->activation_bytes, real.activations);
+    return pph_governor_settle(served->pool->governor, served->governed, &real, pph_clock_now());
+}
+
+void pph_served_look(pph_served *served, pph_health_model *out, pph_error *failure)
+{
+    pph_nanos now = pph_clock_now(), without = 0;
+    bool loading = false;
+    int64_t lost = atomic_load_explicit(&served->metrics->lost_workers, memory_order_relaxed);
     pthread_mutex_lock(&served->mutex);
-    while (pph_governor_is_claimed(served->pool->governor, served->governed))
-        pthread_cond_wait(&served->idle, &served->mutex);
+    for (const pph_worker *one = served->workers; one; one = one->next) {
+        loading |= one->state == PPH_WORKER_SPAWNING || one->state == PPH_WORKER_LOADING;
+        if (one->state == PPH_WORKER_PROCESSING)
+            without = PPH_MAX(without, now - one->progress);
+    }
+    *failure = served->failure.status != PPH_OK ? served->failure : served->last;
+    *out = (pph_health_model){
+        .name = served->name,
+        .load = served->loaded   ? PPH_HEALTH_LOADED
+                : loading        ? PPH_HEALTH_LOADING
+                : served->failed ? PPH_HEALTH_LOAD_FAILED
+                                 : PPH_HEALTH_UNLOADED,
+        .breaker = served->breaker.state == PPH_BREAKER_OPEN        ? PPH_HEALTH_BREAKER_OPEN
+                   : served->breaker.state == PPH_BREAKER_HALF_OPEN ? PPH_HEALTH_BREAKER_HALF_OPEN
+                                                                    : PPH_HEALTH_BREAKER_CLOSED,
+        .failure = failure->status != PPH_OK ? failure : NULL,
+        .queued = served->kind->work->queued(served),
+        .queue_limit = served->pool->options.queue_limit,
+        .without = without,
+        .lost = (size_t)PPH_MAX(lost, 0),
+    };
     pthread_mutex_unlock(&served->mutex);
 }

@@ -6,8 +6,9 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include <math.h>
+#include <string.h>
 
-enum { BATCH_IMAGES = 32, BATCH_TEXTS = 64, BATCH_TOKENS = 2048, KIND_TEXT = 1 };
+enum { BATCH_IMAGES = 32, BATCH_TEXTS = PPH_EMBEDDING_BATCH, BATCH_TOKENS = 2048, KIND_TEXT = 1 };
 
 /* A step is kept about as short, so that whoever comes next need not wait long: large models run few at
  * once, where more would gain nothing. */
@@ -16,144 +17,100 @@ static const pph_nanos step_target = PPH_MILLIS(400);
 /* A budget of pixels: what thirty-two pictures of 224 x 224 have, so that larger ones come in fewer. */
 static const uint64_t batch_pixels = (uint64_t)BATCH_IMAGES * 3 * 224 * 224;
 
-typedef struct batch {
-    pph_item *items[BATCH_TEXTS];
-    size_t count;
-    bool texts;
-} batch;
-
-/* Under the lock: how many of a kind fit a step. */
-static size_t batch_most(const pph_served *served, unsigned kind)
+/* How many of a kind fit a step. */
+size_t pph_embedding_batch_most(const pph_embedding *model, unsigned kind)
 {
     size_t most = kind == KIND_TEXT ? BATCH_TEXTS : BATCH_IMAGES;
-    pph_nanos each = served->item_took[kind];
+    pph_nanos each = model->item_took[kind];
     return each > 0 ? PPH_MAX(2, PPH_MIN(most, (size_t)(step_target / each))) : most / 2;
 }
 
-static pph_jobs_limits batch_limits(const pph_served *served)
+static pph_jobs_limits batch_limits(const pph_embedding *model)
 {
-    return (pph_jobs_limits){.max_jobs = {batch_most(served, 0), batch_most(served, KIND_TEXT)},
+    return (pph_jobs_limits){.max_jobs = {pph_embedding_batch_most(model, 0),
+                                          pph_embedding_batch_most(model, KIND_TEXT)},
                              .max_cost = {batch_pixels, BATCH_TOKENS},
                              .fill_cost = {batch_pixels / 2, BATCH_TOKENS / 2}};
 }
 
-/* Under the lock: why the worker shall stop, if it shall. */
-static bool should_end(pph_served *served, pph_served_end_reason *reason)
+static bool is_ready(const pph_served *served)
 {
-    if (served->unload && !served->live) {
-        *reason = PPH_SERVED_UNLOAD;
-        return true;
-    }
-    if (served->evict && !served->credits_out) {
-        *reason = PPH_SERVED_EVICT;
-        return true;
-    }
-    return false;
-}
-
-/* Under the lock: nothing is ready. Wait for something; true when the worker is to end. */
-static bool wait_for_work(pph_served *served, pph_served_end_reason *reason)
-{
-    int64_t idle_ms = served->pool->options.idle_ms;
-    pph_nanos until = idle_ms < 0 ? PPH_FOREVER : pph_clock_after(PPH_MILLIS(idle_ms));
-    while (!pph_jobs_count(served->ready)) {
-        if (should_end(served, reason))
-            return true;
-        bool idle = !served->live && !served->busy;
-        if (idle && served->state == PPH_WORKER_READY)
-            pph_served_move(served, PPH_WORKER_IDLE);
-        if (!idle && served->state == PPH_WORKER_IDLE)
-            pph_served_move(served, PPH_WORKER_READY);
-        if (!idle) {
-            pthread_cond_wait(&served->wake, &served->mutex);
-            until = idle_ms < 0 ? PPH_FOREVER : pph_clock_after(PPH_MILLIS(idle_ms));
-            continue;
-        }
-        bool in_time = pph_cond_wait_until(&served->wake, &served->mutex, until);
-        if (!in_time && !served->live && !served->evict &&
-            pph_governor_claim(served->pool->governor, served->governed)) {
-            *reason = PPH_SERVED_IDLE;
-            return true;
-        }
-        if (!in_time)
-            until = pph_clock_after(PPH_MILLIS(idle_ms));
-    }
-    return false;
+    return pph_jobs_count(((const pph_embedding *)served)->ready) > 0;
 }
 
 /* Under the lock: something is ready. Where more is just being prepared, it is worth a moment. */
-static void linger(pph_served *served)
+static void linger(pph_embedding *model)
 {
+    pph_served *served = &model->base;
     pph_nanos now = pph_clock_now();
     pph_jobs_view next;
-    while (served->preparing > 0 && !served->unload && pph_jobs_peek(served->ready, now, &next)) {
-        bool full = next.jobs >= batch_most(served, next.kind);
+    while (model->preparing > 0 && !served->unload && pph_jobs_peek(model->ready, now, &next)) {
+        bool full = next.jobs >= pph_embedding_batch_most(model, next.kind);
         pph_nanos until =
-            pph_linger_until(&served->linger[next.kind], next.jobs, full, next.oldest, now);
+            pph_linger_until(&model->linger[next.kind], next.jobs, full, next.oldest, now);
         if (until <= now || !pph_cond_wait_until(&served->wake, &served->mutex, until))
             return;
         now = pph_clock_now();
     }
 }
 
-/* Take the next batch; what is too late or not wanted any more comes in the lists. False when the worker
- * is to end. */
-static bool take_batch(pph_served *served, batch *out, pph_job_list *expired, pph_job_list *dropped,
-                       pph_served_end_reason *reason)
+/* What the model is given is the worker's from here on: its items may end without it. */
+static void add_item(pph_embedding_batch *out, pph_item *item)
 {
+    out->texts = item->place.kind == KIND_TEXT;
+    out->inputs[out->count] =
+        out->texts ? (void *)PPH_TAKE(item->tokens) : (void *)PPH_TAKE(item->pixels);
+    out->lengths[out->count] = item->token_count;
+    out->ticket =
+        out->count ? pph_breaker_later(out->ticket, item->request->ticket) : item->request->ticket;
+    out->items[out->count++] = item;
+}
+
+/* Take the next batch and begin its step; what is too late or not wanted any more comes in the lists.
+ * False when nothing is left to run. */
+static bool take_batch(pph_worker *worker, pph_job_list *expired, pph_job_list *dropped)
+{
+    pph_embedding *model = (pph_embedding *)worker->served;
+    pph_embedding_batch *out = worker->held;
     pph_job_list taken = {0};
-    pthread_mutex_lock(&served->mutex);
-    bool ends = wait_for_work(served, reason);
-    if (!ends) {
-        linger(served);
-        pph_nanos now = pph_clock_now();
-        const pph_jobs_limits limits = batch_limits(served);
-        pph_jobs_take(served->ready, &limits, now, &taken, expired, dropped);
-        if (served->state != PPH_WORKER_PROCESSING)
-            pph_served_move(served, PPH_WORKER_PROCESSING);
-        served->progress = now;
-    }
-    pthread_mutex_unlock(&served->mutex);
     out->count = 0;
+    pthread_mutex_lock(&model->base.mutex);
+    pph_nanos now = pph_clock_now();
+    if (pph_served_serves(&model->base)) {
+        const pph_jobs_limits limits = batch_limits(model);
+        pph_jobs_take(model->ready, &limits, now, &taken, expired, dropped);
+    }
     for (pph_job *job; (job = pph_job_list_pop(&taken));) {
-        out->texts = job->kind == KIND_TEXT;
-        pph_metrics_queued(served->metrics, pph_clock_now() - job->enqueued);
-        out->items[out->count++] = pph_request_item_of(job);
-    }
-    return !ends;
-}
-
-/* End those whose callers have gone; keep the others. */
-static void drop_abandoned(batch *work)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < work->count; i++) {
-        pph_item *item = work->items[i];
+        pph_item *item = pph_request_item_of(job);
         if (pph_request_abandoned(item->request)) {
-            (void)PPH_FAIL(&item->error, PPH_CANCELLED, "cancelled before it was run");
-            pph_served_end(item);
-        } else {
-            work->items[kept++] = item;
+            pph_jobs_append(dropped, job);
+            continue;
         }
+        pph_metrics_queued(model->base.metrics, now - job->enqueued);
+        add_item(out, item);
     }
-    work->count = kept;
+    if (out->count)
+        pph_worker_begin(worker);
+    pthread_mutex_unlock(&model->base.mutex);
+    return out->count > 0;
 }
 
-static pph_status run_model(pph_served *served, const batch *work, float *out, pph_error *err)
+/* Only what is the worker's own, and constant in the record, is looked at. */
+static pph_status run_model(const pph_worker *worker, const pph_embedding_kind *kind, float *out,
+                            pph_error *err)
 {
-    if (work->texts) {
-        const int32_t *tokens[BATCH_TEXTS];
-        size_t lengths[BATCH_TEXTS];
-        for (size_t i = 0; i < work->count; i++) {
-            tokens[i] = work->items[i]->tokens;
-            lengths[i] = work->items[i]->token_count;
-        }
-        return served->kind->run_texts(served->engine, work->count, tokens, lengths, out, err);
-    }
-    const float *pixels[BATCH_TEXTS];
+    const pph_embedding_batch *work = worker->held;
+    if (work->texts)
+        return kind->run_texts(worker->engine, work->count, (const int32_t *const *)work->inputs,
+                               work->lengths, out, err);
+    return kind->run_images(worker->engine, work->count, (const float *const *)work->inputs, out,
+                            err);
+}
+
+static void free_inputs(pph_embedding_batch *work)
+{
     for (size_t i = 0; i < work->count; i++)
-        pixels[i] = work->items[i]->pixels;
-    return served->kind->run_images(served->engine, work->count, pixels, out, err);
+        pph_free(PPH_TAKE(work->inputs[i]));
 }
 
 /* Give an item its row of the batch, at unit length unless the vectors are wanted raw. */
@@ -179,104 +136,105 @@ static void keep_vector(pph_item *item, const float *row, size_t dimensions)
         item->vector[i] = row[i] * scale;
 }
 
-/* A model that failed so may be damaged in memory: it is loaded anew. */
-static bool is_broken(const pph_error *error)
+/* The step is over: gauges, queue and breaker learn how it went. True when the breaker's state changed. */
+static bool note_step(pph_worker *worker, const pph_error *error, pph_nanos took)
 {
-    return error->status == PPH_MODEL_ERROR || error->status == PPH_INTERNAL;
-}
-
-/* The step is over: the breaker, the gauges and the state learn how it went. True when the breaker's
- * state changed. */
-static bool note_step(pph_served *served, const batch *work, const pph_error *error,
-                      pph_nanos began)
-{
-    pph_nanos now = pph_clock_now();
-    pph_breaker_ticket ticket = work->items[0]->request->ticket;
-    for (size_t i = 1; i < work->count; i++)
-        ticket = pph_breaker_later(ticket, work->items[i]->request->ticket);
-    pph_metrics_batch(served->metrics, work->texts ? 0 : work->count,
+    pph_embedding *model = (pph_embedding *)worker->served;
+    const pph_embedding_batch *work = worker->held;
+    pph_nanos now = pph_clock_now(), each = took / (pph_nanos)work->count;
+    pph_metrics_batch(worker->metrics, work->texts ? 0 : work->count,
                       work->texts ? work->count : 0);
-    pthread_mutex_lock(&served->mutex);
-    served->progress = now;
-    /* What says nothing of the model, a bad input, is not kept for its health. */
-    if (pph_breaker_judge(PPH_BREAKER_STEP, error->status) != PPH_BREAKER_NEUTRAL)
-        served->last = *error;
-    /* A load proves little: a model that fails at every step is loaded ever more seldom. */
-    if (error->status == PPH_OK)
-        pph_backoff_reset(&served->backoff);
-    pph_linger_ended(&served->linger[work->texts], now - began, pph_jobs_count(served->ready), now);
-    pph_nanos *took = &served->item_took[work->texts],
-              each = (now - began) / (pph_nanos)work->count;
-    *took = *took ? (3 * *took + each) / 4 : each;
-    bool changed = pph_breaker_report(&served->breaker, ticket, PPH_BREAKER_STEP, error, now);
-    pph_served_move(served, is_broken(error) ? PPH_WORKER_FAILED : PPH_WORKER_READY);
-    pthread_mutex_unlock(&served->mutex);
+    pthread_mutex_lock(&model->base.mutex);
+    pph_linger_ended(&model->linger[work->texts], took, pph_jobs_count(model->ready), now);
+    pph_nanos *mean = &model->item_took[work->texts];
+    *mean = *mean ? (3 * *mean + each) / 4 : each;
+    bool changed = pph_worker_judge(worker, work->ticket, error);
+    pthread_mutex_unlock(&model->base.mutex);
     return changed;
 }
 
-void pph_served_tell_breaker(pph_served *served, const pph_error *error)
+static void end_items(const pph_embedding_batch *work, const float *rows, size_t dimensions,
+                      const pph_error *error)
 {
-    pthread_mutex_lock(&served->mutex);
-    bool open = served->breaker.state == PPH_BREAKER_OPEN;
-    bool closed = served->breaker.state == PPH_BREAKER_CLOSED;
-    pthread_mutex_unlock(&served->mutex);
-    const pph_pool_event event = {.kind = open ? PPH_EVENT_BREAKER_OPEN : PPH_EVENT_BREAKER_CLOSED,
-                                  .model = served->name,
-                                  .error = open ? error : NULL};
-    if (open || closed)
-        pph_pool_tell(served->pool, served->metrics, &event);
-}
-
-static void run_batch(pph_served *served, batch *work, pph_error *error)
-{
-    size_t dimensions = atomic_load(&served->dimensions);
-    pph_nanos began = pph_clock_now();
-    PPH_AUTO(pph_free_at) float *out = pph_alloc_array(work->count * dimensions, sizeof(float));
-    if (!out)
-        (void)PPH_FAIL_MEMORY(error, work->count * dimensions * sizeof(float));
-    else if (run_model(served, work, out, error) != PPH_OK)
-        pph_log(PPH_LOG_WARN, "%s: a batch of %zu failed: %s", served->name, work->count,
-                error->message);
-    bool changed = note_step(served, work, error, began);
-    pph_served_settle(served, served->engine); /* a tower may have been loaded for it */
     for (size_t i = 0; i < work->count; i++) {
         pph_item *item = work->items[i];
         if (error->status != PPH_OK)
             item->error = *error;
         else
-            keep_vector(item, out + i * dimensions, dimensions);
+            keep_vector(item, rows + i * dimensions, dimensions);
         if (item->request->form == PPH_REQUEST_SIMILARITIES)
-            pph_served_end_aside(item);
+            pph_embedding_end_aside(item);
         else
-            pph_served_end(item);
+            pph_embedding_end(item);
+    }
+}
+
+/* False when the worker was given up. */
+static bool run_batch(pph_worker *worker)
+{
+    pph_embedding *model = (pph_embedding *)worker->served;
+    pph_embedding_batch *work = worker->held;
+    const pph_embedding_kind *kind = pph_embedding_kind_of(model);
+    size_t dimensions = atomic_load(&model->dimensions);
+    pph_error error = {0};
+    pph_nanos began = pph_clock_now();
+    PPH_AUTO(pph_free_at) float *out = pph_alloc_array(work->count * dimensions, sizeof(float));
+    if (!out)
+        (void)PPH_FAIL_MEMORY(&error, work->count * dimensions * sizeof(float));
+    else
+        (void)!run_model(worker, kind, out, &error);
+    pph_nanos took = pph_clock_now() - began;
+    bool kept = pph_worker_end(worker);
+    free_inputs(work);
+    if (!kept)
+        return false;
+    if (error.status != PPH_OK)
+        pph_log(PPH_LOG_WARN, "%s: a batch of %zu failed: %s", model->base.name, work->count,
+                error.message);
+    bool changed = note_step(worker, &error, took);
+    pph_worker_settle(worker); /* a tower may have been loaded for it */
+    end_items(work, out, dimensions, &error);
+    if (changed)
+        pph_served_tell_breaker(&model->base, &error);
+    return true;
+}
+
+pph_end_reason pph_embedding_run(pph_worker *worker)
+{
+    pph_embedding *model = (pph_embedding *)worker->served;
+    pph_end_reason reason;
+    for (;;) {
+        pthread_mutex_lock(&model->base.mutex);
+        bool stays = pph_worker_wait(worker, is_ready, &reason);
+        if (stays)
+            linger(model);
+        pthread_mutex_unlock(&model->base.mutex);
+        if (!stays)
+            return reason;
+        pph_job_list expired = {0}, dropped = {0};
+        pph_worker_take_turn(worker);
+        bool runs = take_batch(worker, &expired, &dropped);
+        if (!runs)
+            pph_worker_give_turn(worker);
+        bool kept = !runs || run_batch(worker);
+        pph_embedding_end_unrun(&expired, &dropped);
+        if (!kept)
+            return PPH_END_LOST;
+    }
+}
+
+void pph_embedding_lost(pph_served *served, pph_worker *worker, const pph_error *why)
+{
+    const pph_embedding_batch *work = worker->held;
+    pthread_mutex_lock(&served->mutex);
+    served->last = *why;
+    bool changed =
+        pph_breaker_report(&served->breaker, work->ticket, PPH_BREAKER_STEP, why, pph_clock_now());
+    pthread_mutex_unlock(&served->mutex);
+    for (size_t i = 0; i < work->count; i++) {
+        work->items[i]->error = *why;
+        pph_embedding_end_aside(work->items[i]);
     }
     if (changed)
-        pph_served_tell_breaker(served, error);
-}
-
-static void back_to_ready(pph_served *served)
-{
-    pthread_mutex_lock(&served->mutex);
-    pph_served_move(served, PPH_WORKER_READY);
-    pthread_mutex_unlock(&served->mutex);
-}
-
-pph_served_end_reason pph_served_run(pph_served *served, pph_error *why)
-{
-    pph_served_end_reason reason = PPH_SERVED_UNLOAD;
-    batch work;
-    pph_job_list expired = {0}, dropped = {0};
-    while (take_batch(served, &work, &expired, &dropped, &reason)) {
-        pph_served_end_unrun(&expired, &dropped);
-        drop_abandoned(&work);
-        if (!work.count) {
-            back_to_ready(served);
-            continue;
-        }
-        *why = (pph_error){0};
-        run_batch(served, &work, why);
-        if (is_broken(why))
-            return PPH_SERVED_BROKEN;
-    }
-    return reason;
+        pph_served_tell_breaker(served, why);
 }

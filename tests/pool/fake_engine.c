@@ -9,6 +9,9 @@
 
 struct pph_engine {
     fake_model *model;
+    pph_team *team;
+    size_t inside; /* calls of steps and closes at once */
+    bool shares;
 };
 
 static fake_model models[FAKE_MODELS];
@@ -137,7 +140,7 @@ static pph_status open_engine(pph_engine **out, const pph_engine_spec *spec, pph
     pph_engine *engine = pph_alloc(sizeof *engine);
     if (!engine)
         return PPH_FAIL_MEMORY(err, sizeof *engine);
-    engine->model = model;
+    *engine = (pph_engine){.model = model, .team = spec->team};
     fake_lock();
     model->opens++;
     fake_unlock();
@@ -146,10 +149,19 @@ static pph_status open_engine(pph_engine **out, const pph_engine_spec *spec, pph
 }
 
 /* Under the lock: an engine is one thread's at a time. */
-static void enter(fake_model *model)
+static void enter(pph_engine *engine)
 {
+    fake_model *model = engine->model;
+    engine->inside++;
     model->inside++;
-    model->most_inside = PPH_MAX(model->most_inside, model->inside);
+    model->most_inside = PPH_MAX(model->most_inside, engine->inside);
+}
+
+/* Under the lock. */
+static void leave(pph_engine *engine)
+{
+    engine->inside--;
+    engine->model->inside--;
 }
 
 static void close_engine(pph_engine **engine)
@@ -158,11 +170,25 @@ static void close_engine(pph_engine **engine)
     if (!gone)
         return;
     fake_lock();
-    enter(gone->model);
-    gone->model->closes++;
-    gone->model->inside--;
+    enter(gone);
+    gone->model->closes += !gone->shares;
+    gone->model->shares -= gone->shares;
+    leave(gone);
     fake_unlock();
     pph_free(gone);
+}
+
+static pph_status share_engine(pph_engine **out, pph_engine *engine, pph_error *err)
+{
+    pph_engine *own = pph_alloc(sizeof *own);
+    if (!own)
+        return PPH_FAIL_MEMORY(err, sizeof *own);
+    *own = (pph_engine){.model = engine->model, .team = engine->team, .shares = true};
+    fake_lock();
+    engine->model->shares++;
+    fake_unlock();
+    *out = own;
+    return PPH_OK;
 }
 
 static size_t dimensions(const pph_engine *engine)
@@ -183,8 +209,8 @@ static void bytes(const pph_engine *engine, uint64_t *weights, uint64_t *activat
 {
     fake_lock();
     *weights = engine->model->weights;
+    *activations = engine->model->activations;
     fake_unlock();
-    *activations = 0;
 }
 
 static pph_status prepare_image(const pph_engine *engine, pph_str content, size_t max_pixels,
@@ -219,9 +245,10 @@ static pph_status run_images(pph_engine *engine, size_t count, const float *cons
 /* Under the lock. */
 static pph_status live_through_step(fake_model *model)
 {
-    while (model->hold_steps)
+    size_t number = model->steps_begun;
+    while (model->hold_steps || model->held_step == number)
         pthread_cond_wait(&changed, &mutex);
-    if (its_turn(model->steps_begun, model->stall_every)) {
+    if (its_turn(number, model->stall_every)) {
         pph_nanos until = pph_clock_after_ms(model->stall_ms);
         while (pph_cond_wait_until(&changed, &mutex, until)) {
         }
@@ -234,20 +261,38 @@ static pph_status live_through_step(fake_model *model)
     return model->step_status;
 }
 
+/* The last member is the one who blocks. */
+static void block_team(void *context, const pph_member *member)
+{
+    fake_model *model = context;
+    if (member->index + 1 < member->count)
+        return;
+    fake_lock();
+    size_t number = model->steps_begun;
+    while (model->held_step == number)
+        pthread_cond_wait(&changed, &mutex);
+    fake_unlock();
+}
+
 static pph_status run_texts(pph_engine *engine, size_t count, const int32_t *const *tokens,
                             const size_t *lengths, float *out, pph_error *err)
 {
     fake_model *model = engine->model;
     fake_lock();
-    enter(model);
+    enter(engine);
     model->steps_begun++;
     for (size_t i = 0; i < count; i++, model->inputs++)
         if (model->inputs < FAKE_ORDER)
             model->order[model->inputs] = (char)tokens[i][0];
     pthread_cond_broadcast(&changed);
+    if (model->in_team) {
+        fake_unlock();
+        pph_team_run(engine->team, block_team, model);
+        fake_lock();
+    }
     pph_status status = live_through_step(model);
     model->steps++;
-    model->inside--;
+    leave(engine);
     fake_unlock();
     if (status != PPH_OK)
         return PPH_FAIL(err, status, "%s: this step was to fail", model->name);
@@ -256,15 +301,17 @@ static pph_status run_texts(pph_engine *engine, size_t count, const int32_t *con
     return PPH_OK;
 }
 
-const pph_engine_kind fake_kind = {
-    .estimate = estimate,
-    .open = open_engine,
-    .close = close_engine,
-    .dimensions = dimensions,
-    .picture_size = picture_size,
-    .bytes = bytes,
-    .prepare_image = prepare_image,
-    .prepare_text = prepare_text,
-    .run_images = run_images,
-    .run_texts = run_texts,
-};
+#define KIND(share_function)                                                                    \
+    {                                                                                           \
+        .engine = {.work = &pph_embedding_work,                                                 \
+                   .estimate = estimate,                                                        \
+                   .open = open_engine,                                                         \
+                   .close = close_engine,                                                       \
+                   .share = (share_function),                                                   \
+                   .bytes = bytes},                                                             \
+        .dimensions = dimensions, .picture_size = picture_size, .prepare_image = prepare_image, \
+        .prepare_text = prepare_text, .run_images = run_images, .run_texts = run_texts,         \
+    }
+
+const pph_embedding_kind fake_kind = KIND(share_engine);
+const pph_embedding_kind fake_single_kind = KIND(NULL);

@@ -6,7 +6,7 @@
 #ifndef TESTS_POOL_FAKE_ENGINE_H
 #define TESTS_POOL_FAKE_ENGINE_H
 
-#include "pool/engine.h"
+#include "pool/embedding.h"
 
 enum { FAKE_MODELS = 4, FAKE_DIMENSIONS = 4, FAKE_ORDER = 2048 };
 
@@ -14,23 +14,27 @@ typedef struct fake_model {
     char name[16]; /* "fake-0" and so on */
 
     bool hold_loads, hold_steps; /* they block until this is false again */
+    size_t held_step;            /* the step of this number, from 1, blocks until this is another */
+    bool in_team;                /* steps are made by a member of the compute team, and block it */
     int load_failures;           /* the next so many loads fail, with load_status */
     pph_status load_status;
     int step_failures; /* likewise */
     pph_status step_status;
-    uint64_t weights, expected; /* bytes held, and estimated */
-    size_t picture;             /* floats of a prepared picture */
+    uint64_t weights, activations, expected; /* bytes held, those of each worker, and estimated */
+    size_t picture;                          /* floats of a prepared picture */
     /* One load or step in so many; 0: none. A step stalls for stall_ms. */
     size_t fail_load_every, fail_step_every, stall_every;
     int64_t stall_ms;
 
-    size_t loads_begun, opens, closes;
+    size_t loads_begun, opens, closes,
+        shares; /* what was shared is not counted as opened or closed */
     size_t steps_begun, steps, inputs;
     size_t inside, most_inside; /* calls of steps and closes on one engine at once */
     char order[FAKE_ORDER];     /* the first letter of each text, as they were run */
 } fake_model;
 
-extern const pph_engine_kind fake_kind;
+/* The second cannot share its weights: its models have one worker each. */
+extern const pph_embedding_kind fake_kind, fake_single_kind;
 
 /* Everything as at first; no engine may be open. */
 void fake_reset(void);

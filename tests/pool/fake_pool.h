@@ -91,23 +91,31 @@ static inline void fake_pool_close(fake_pool *own)
 {
     pph_pool_close(&own->pool);
     for (size_t i = 0; i < FAKE_MODELS; i++) {
+        /* A worker that was given up closes when its step ends. */
+        assert_true(fake_await(&fake(i)->closes, fake_read(&fake(i)->opens)));
         assert_int_equal(fake(i)->opens, fake(i)->closes);
+        assert_int_equal(fake(i)->shares, 0);
         assert_true(fake(i)->most_inside <= 1);
     }
     pthread_cond_destroy(&own->told.changed);
     pthread_mutex_destroy(&own->told.mutex);
 }
 
-static inline pph_multimodal *fake_handle(fake_pool *own, size_t which,
-                                          pph_multimodal_options options)
+static inline pph_multimodal *fake_handle_of(fake_pool *own, const pph_embedding_kind *kind,
+                                             size_t which, pph_multimodal_options options)
 {
     pph_multimodal *handle = NULL;
     pph_error error;
     options.raw = true;
-    if (pph_service_open(&handle, own->pool, &fake_kind, fake(which)->name, &options, &error) !=
-        PPH_OK)
+    if (pph_service_open(&handle, own->pool, kind, fake(which)->name, &options, &error) != PPH_OK)
         fail_msg("%s", error.message);
     return handle;
+}
+
+static inline pph_multimodal *fake_handle(fake_pool *own, size_t which,
+                                          pph_multimodal_options options)
+{
+    return fake_handle_of(own, &fake_kind, which, options);
 }
 
 static inline pph_multimodal_options normal(void)
@@ -162,9 +170,9 @@ static inline pph_status told(pph_future *future)
 /* Futures are done a moment before the work behind them has ended: wait for that. */
 static inline void rest(pph_multimodal *handle)
 {
-    pph_served *served = handle->served;
+    pph_served *served = &handle->model->base;
     pthread_mutex_lock(&served->mutex);
-    while (served->live || served->timers)
+    while (served->live || served->guests)
         pthread_cond_wait(&served->idle, &served->mutex);
     pthread_mutex_unlock(&served->mutex);
 }
@@ -172,7 +180,7 @@ static inline void rest(pph_multimodal *handle)
 /* A failed load, or a broken model, is tried again at once. */
 static inline void forget_pause(pph_multimodal *handle)
 {
-    pph_served *served = handle->served;
+    pph_served *served = &handle->model->base;
     pthread_mutex_lock(&served->mutex);
     served->retry_at = 0;
     pthread_cond_signal(&served->wake);
@@ -182,7 +190,7 @@ static inline void forget_pause(pph_multimodal *handle)
 /* Pauses after faults, from now on. */
 static inline void set_pause(pph_multimodal *handle, pph_nanos first)
 {
-    pph_served *served = handle->served;
+    pph_served *served = &handle->model->base;
     pthread_mutex_lock(&served->mutex);
     pph_backoff_init(&served->backoff, first, first * 2, 1);
     pthread_mutex_unlock(&served->mutex);
@@ -191,10 +199,10 @@ static inline void set_pause(pph_multimodal *handle, pph_nanos first)
 /* Wait until so many items of a model stand in a queue: for what nobody signals. */
 static inline void await_queue(pph_multimodal *handle, bool ready, size_t least)
 {
-    pph_served *served = handle->served;
+    pph_served *served = &handle->model->base;
     for (size_t turn = 0; turn < 600000; turn++) {
         pthread_mutex_lock(&served->mutex);
-        size_t count = pph_jobs_count(ready ? served->ready : served->waiting);
+        size_t count = pph_jobs_count(ready ? handle->model->ready : handle->model->waiting);
         pthread_mutex_unlock(&served->mutex);
         if (count >= least)
             return;

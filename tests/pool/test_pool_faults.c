@@ -126,10 +126,11 @@ static void set_faults(fake_pool *own)
     own->pool->breaker.trial = PPH_MILLIS(50);
     fake_lock();
     for (size_t i = 0; i < 3; i++) {
+        fake(i)->activations = 5 << 20;
         fake(i)->fail_load_every = 5 + i;
         fake(i)->fail_step_every = 97 + i;
         fake(i)->stall_every = 211 + i;
-        fake(i)->stall_ms = 30;
+        fake(i)->stall_ms = 10 + 20 * (i % 2); /* of the second they are given up */
     }
     fake_unlock();
 }
@@ -189,8 +190,11 @@ static void test_storm(void **state)
     size_t requests = request_count();
     alarm(500);
     /* Two of three models fit; the queue is short. */
-    fake_pool_open(&own,
-                   (pph_pool_options){.memory_limit = 250 << 20, .queue_limit = 40, .idle_ms = 3});
+    fake_pool_open(&own, (pph_pool_options){.memory_limit = 250 << 20,
+                                            .queue_limit = 40,
+                                            .idle_ms = 3,
+                                            .workers = 3,
+                                            .stall_ms = 15});
     set_faults(&own);
     hurry(&own);
     assert_non_null(pph_shared_runtime());
@@ -218,10 +222,10 @@ static void test_storm(void **state)
     assert_int_equal(metrics->totals.in_flight, 0);
     for (size_t i = 0; i < 3; i++) {
         pph_multimodal *handle = fake_handle(&own, i, normal());
-        pthread_mutex_lock(&handle->served->mutex);
-        (void)!pph_breaker_init(&handle->served->breaker, NULL, NULL);
-        handle->served->ticket = (pph_breaker_ticket){0};
-        pthread_mutex_unlock(&handle->served->mutex);
+        pthread_mutex_lock(&handle->model->base.mutex);
+        (void)!pph_breaker_init(&handle->model->base.breaker, NULL, NULL);
+        handle->model->base.ticket = (pph_breaker_ticket){0};
+        pthread_mutex_unlock(&handle->model->base.mutex);
         forget_pause(handle);
         answered(ask(handle, "calm"), "calm");
         pph_multimodal_close(&handle);

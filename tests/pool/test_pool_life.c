@@ -254,23 +254,23 @@ static void test_pauses_grow(void **state)
     for (size_t i = 1; i <= 3; i++) {
         assert_int_equal(told(ask(handle, "a")), PPH_MODEL_ERROR);
         await_events(&own.told, PPH_EVENT_REPLACED, i);
-        pthread_mutex_lock(&handle->served->mutex);
-        assert_int_equal(handle->served->backoff.failures, i);
-        pthread_mutex_unlock(&handle->served->mutex);
+        pthread_mutex_lock(&handle->model->base.mutex);
+        assert_int_equal(handle->model->base.backoff.failures, i);
+        pthread_mutex_unlock(&handle->model->base.mutex);
         forget_pause(handle);
     }
     answered(ask(handle, "b"), "b");
     rest(handle);
-    assert_int_equal(handle->served->backoff.failures, 0);
+    assert_int_equal(handle->model->base.backoff.failures, 0);
     pph_multimodal_close(&handle);
     fake_pool_close(&own);
 }
 
 static pph_breaker_state breaker_of(pph_multimodal *handle)
 {
-    pthread_mutex_lock(&handle->served->mutex);
-    pph_breaker_state state = handle->served->breaker.state;
-    pthread_mutex_unlock(&handle->served->mutex);
+    pthread_mutex_lock(&handle->model->base.mutex);
+    pph_breaker_state state = handle->model->base.breaker.state;
+    pthread_mutex_unlock(&handle->model->base.mutex);
     return state;
 }
 
@@ -297,9 +297,9 @@ static void test_bad_input_never_counts(void **state)
 
 static void set_rest(pph_multimodal *handle, pph_nanos rest_time)
 {
-    pthread_mutex_lock(&handle->served->mutex);
-    handle->served->breaker.options.rest = rest_time;
-    pthread_mutex_unlock(&handle->served->mutex);
+    pthread_mutex_lock(&handle->model->base.mutex);
+    handle->model->base.breaker.options.rest = rest_time;
+    pthread_mutex_unlock(&handle->model->base.mutex);
 }
 
 static void test_breaker_on_steps(void **state)
@@ -392,10 +392,9 @@ static void test_eviction(void **state)
 
     /* What is busy stays; who does not fit is told the numbers. */
     fake_set(&fake(0)->hold_steps, true);
-    fake_set(&fake(1)->hold_steps, true);
-    pph_future *running[] = {ask(handles[0], "c"), ask(handles[1], "c")};
+    pph_future *running[] = {ask(handles[0], "c"), NULL};
     assert_true(fake_await(&fake(0)->steps_begun, 3));
-    assert_true(fake_await(&fake(1)->steps_begun, 3));
+    running[1] = ask(handles[1], "c"); /* waits for its turn */
     pph_error error;
     assert_int_equal(told_of(ask(handles[2], "d"), &error), PPH_MEMORY_EXHAUSTED);
     assert_non_null(strstr(error.message, "fake-2"));
@@ -403,7 +402,6 @@ static void test_eviction(void **state)
     assert_non_null(strstr(error.message, "250.0 MiB"));
     assert_int_equal(fake_read(&fake(0)->closes) + fake_read(&fake(1)->closes), 1);
     fake_set(&fake(0)->hold_steps, false);
-    fake_set(&fake(1)->hold_steps, false);
     answered(running[0], "c");
     answered(running[1], "c");
     rest(handles[0]);
@@ -653,12 +651,14 @@ static void test_full_queue(void **state)
     fake_pool_close(&own);
 }
 
-/* Where the letter stands last in what the model ran. */
+/* Where the letter stands last in what the model ran, but for two: a thread that prepares one may be kept
+ * from it for a while. */
 static size_t last_place(size_t which, char letter)
 {
+    size_t spared = 2;
     fake_lock();
     size_t place = PPH_MIN(fake(which)->inputs, FAKE_ORDER);
-    while (place && fake(which)->order[place - 1] != letter)
+    while (place && (fake(which)->order[place - 1] != letter || spared-- > 0))
         place--;
     fake_unlock();
     return place;
