@@ -86,16 +86,25 @@ static void read_q2_k(pph_block_parts *out, const uint8_t *b)
     pairs(out, b + 16);
 }
 
-/* 32 bytes of third bits (0 takes 4 away), 64 bytes, 12 bytes of 16 scales of 6 bits less 32, f16
- * scale. Of scale g, byte g % 8 has the low 4 bits (in its high half from g = 8 on) and byte 8 + g %
- * 4 the high two. */
+/* Of scale g, byte g % 8 of the 12 has the low 4 bits (in its high half from g = 8 on) and byte 8 +
+ * g % 4 the high two; less 32. */
+void pph_block_scales_of_3(uint8_t out[16], const uint8_t *block)
+{
+    const uint8_t *s = block + 96;
+    for (int g = 0; g < GROUPS; g++) {
+        int low = s[g % 8] >> (g / 8 * 4) & 15, high = s[8 + g % 4] >> (g / 4 * 2) & 3;
+        out[g] = (uint8_t)((low | high << 4) - 32);
+    }
+}
+
+/* 32 bytes of third bits (0 takes 4 away), 64 bytes, 12 bytes of scales, f16 scale */
 static void read_q3_k(pph_block_parts *out, const uint8_t *b)
 {
-    const uint8_t *scales = b + 96;
+    uint8_t scales[16];
     float scale = half_at(b + 108);
+    pph_block_scales_of_3(scales, b);
     for (int g = 0; g < GROUPS; g++) {
-        int low = scales[g % 8] >> (g / 8 * 4) & 15, high = scales[8 + g % 4] >> (g / 4 * 2) & 3;
-        out->factor[g] = scale * (float)((low | high << 4) - 32);
+        out->factor[g] = scale * (float)(int8_t)scales[g];
         out->offset[g] = 0;
     }
     pairs(out, b + 32);
@@ -104,18 +113,29 @@ static void read_q3_k(pph_block_parts *out, const uint8_t *b)
             out->quant[i] = (int8_t)(out->quant[i] - 4);
 }
 
-/* f16 scale, f16 minimum, 12 bytes of 8 scales and 8 minima of 6 bits. Of the first four, byte j and
- * byte j + 4 have all; of the others, the halves of byte j + 4 have the low 4 bits and the top of
- * the first eight bytes the high two. */
+/* 8 scales and 8 minima of 6 bits in 12 bytes. Of the first four, byte j and byte j + 4 have all; of
+ * the others, the halves of byte j + 4 have the low 4 bits and the top of the first eight bytes the
+ * high two. */
+void pph_block_scales_of_4_and_5(uint8_t out[16], const uint8_t *block)
+{
+    const uint8_t *s = block + 4;
+    for (int j = 0; j < 4; j++) {
+        out[j] = s[j] & 63;
+        out[j + 4] = (uint8_t)((s[j + 8] & 15) | s[j] >> 6 << 4);
+        out[j + 8] = s[j + 4] & 63;
+        out[j + 12] = (uint8_t)(s[j + 8] >> 4 | s[j + 4] >> 6 << 4);
+    }
+}
+
+/* f16 scale, f16 minimum, 12 bytes of scales and minima */
 static void scales_of_4_and_5(pph_block_parts *out, const uint8_t *b)
 {
-    const uint8_t *s = b + 4;
+    uint8_t scales[16];
     float scale = half_at(b), least = half_at(b + 2);
-    for (int j = 0; j < 8; j++) {
-        int factor = j < 4 ? s[j] & 63 : (s[j + 4] & 15) | s[j - 4] >> 6 << 4;
-        int minimum = j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | s[j] >> 6 << 4;
-        out->factor[2 * j] = out->factor[2 * j + 1] = scale * (float)factor;
-        out->offset[2 * j] = out->offset[2 * j + 1] = -(least * (float)minimum);
+    pph_block_scales_of_4_and_5(scales, b);
+    for (int g = 0; g < GROUPS; g++) {
+        out->factor[g] = scale * (float)scales[g / 2];
+        out->offset[g] = -(least * (float)scales[8 + g / 2]);
     }
 }
 

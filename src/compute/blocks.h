@@ -29,4 +29,9 @@ bool pph_block_is(pph_dtype dtype);
  * type's number of elements is left alone. */
 void pph_block_read(pph_block_parts *out, pph_dtype dtype, const void *block);
 
+/* The whole scales that a block packs in 6 bits: of Q3_K 16 signed ones; of Q4_K and Q5_K 8 factors,
+ * then 8 minima. */
+void pph_block_scales_of_3(uint8_t out[16], const uint8_t *block);
+void pph_block_scales_of_4_and_5(uint8_t out[16], const uint8_t *block);
+
 #endif

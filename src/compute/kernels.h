@@ -5,15 +5,16 @@
  * plain one by the tests of this room, on random and on edge input, within the tolerance that its
  * family's header states.
  *
- * Four families: pixels (8-bit resampling and the step to normalised floats), tensor (what models
- * need beside dense matmul), scan (the nearest of many vectors) and pages (attention's products with
- * a KV cache). */
+ * Five families: pixels (8-bit resampling and the step to normalised floats), tensor (what models
+ * need beside dense matmul), scan (the nearest of many vectors), pages (attention's products with
+ * a KV cache) and strips (products with block-quantised weights). */
 #ifndef PPH_COMPUTE_KERNELS_H
 #define PPH_COMPUTE_KERNELS_H
 
 #include "compute/kernels_pages.h"
 #include "compute/kernels_pixels.h"
 #include "compute/kernels_scan.h"
+#include "compute/kernels_strips.h"
 #include "compute/kernels_tensor.h"
 
 typedef struct pph_kernels {
@@ -21,6 +22,7 @@ typedef struct pph_kernels {
     pph_tensor_kernels tensor;
     pph_scan_kernels scan;
     pph_page_kernels pages;
+    pph_strip_kernels strips;
 } pph_kernels;
 
 /* The table for this processor. Static storage; any thread. */

@@ -1,4 +1,4 @@
-/* Linear layers over packed matrices.
+/* Linear layers over packed matrices: oneDNN's, or strips of block-quantised weights.
  *
  * Packing converts a slice of the weights at a time, each member its own slices, so that beside the
  * packed form little else is held. In 8 bits the sums come out as integers and one pass over them,
@@ -6,9 +6,12 @@
 #include "compute/linear.h"
 
 #include "base/mem.h"
+#include "compute/blocks.h"
 #include "compute/cpu.h"
+#include "compute/dequantise.h"
 #include "compute/kernels.h"
 #include "compute/matmul.h"
+#include "compute/strips.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,10 +23,11 @@ struct pph_linear {
     pph_precision precision;
     size_t inputs, outputs;
     pph_activation activation;
-    pph_matmul *matmul;
+    pph_matmul *matmul; /* or */
+    pph_strips *strips;
     float *column;   /* [outputs], INT8: weight = 8 bits * column */
     int32_t *offset; /* [outputs], INT8: -128 * the sum of the 8 bits, for x is multiplied + 128 */
-    float *bias;     /* [outputs], INT8 only; the matmul has it otherwise; NULL for none */
+    float *bias;     /* [outputs], INT8 and strips; the matmul has it otherwise; NULL for none */
 };
 
 typedef struct packing {
@@ -41,21 +45,6 @@ static pph_dtype operand(pph_precision precision)
     return precision == PPH_PRECISION_BF16   ? PPH_BF16
            : precision == PPH_PRECISION_INT8 ? PPH_I8
                                              : PPH_F32;
-}
-
-/* `count` rows of the weights from `first` on, in f32. */
-static void widen(const pph_linear_options *options, size_t first, size_t count, float *out)
-{
-    const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
-    size_t n = count * options->inputs;
-    const char *from = (const char *)options->weight +
-                       first * options->inputs * pph_dtype_size(options->weight_dtype);
-    if (options->weight_dtype == PPH_F16)
-        table->f32_from_f16(out, from, n);
-    else if (options->weight_dtype == PPH_BF16)
-        table->f32_from_bf16(out, from, n);
-    else
-        memcpy(out, from, n * sizeof *out);
 }
 
 /* Outputs [first, first + count) in 8 bits, with what undoes them. */
@@ -79,7 +68,10 @@ static pph_status pack_slice(const packing *p, int member, size_t first, size_t 
     const pph_linear_options *options = p->options;
     size_t inputs = options->inputs;
     float *wide = p->wide[member];
-    widen(options, first, count, wide);
+    size_t row = 0;
+    pph_dtype_row(options->weight_dtype, inputs, &row); /* checked at the beginning */
+    PPH_TRY(pph_dequantise_rows(options->weight_dtype, (const char *)options->weight + first * row,
+                                count, inputs, wide, err));
     if (p->linear->precision == PPH_PRECISION_INT8)
         quantise(p->linear, first, count, wide, p->narrow[member]);
     else if (p->linear->precision == PPH_PRECISION_BF16)
@@ -146,6 +138,14 @@ static pph_status pack(pph_linear *linear, const pph_linear_options *options, pp
     return (pph_status)p.status;
 }
 
+static void pack_strips_share(void *context, const pph_member *member)
+{
+    const packing *p = context;
+    size_t begin, end;
+    pph_team_share(member, p->options->outputs, PPH_STRIP_PAIR * PPH_STRIP, &begin, &end);
+    pph_strips_pack(p->linear->strips, begin, end, p->options->weight);
+}
+
 static pph_status floats_copy(float **out, const float *from, size_t n, pph_error *err)
 {
     *out = pph_alloc_aligned(n * sizeof **out);
@@ -153,6 +153,21 @@ static pph_status floats_copy(float **out, const float *from, size_t n, pph_erro
         return PPH_FAIL_MEMORY(err, n * sizeof **out);
     if (from)
         memcpy(*out, from, n * sizeof **out);
+    return PPH_OK;
+}
+
+static pph_status make_strips(pph_linear *linear, const pph_linear_options *options, pph_team *team,
+                              pph_error *err)
+{
+    packing p = {.options = options, .linear = linear};
+    PPH_TRY(pph_strips_new(&linear->strips, options->weight_dtype, options->inputs,
+                           options->outputs, err));
+    if (options->bias)
+        PPH_TRY(floats_copy(&linear->bias, options->bias, options->outputs, err));
+    if (team)
+        pph_team_run(team, pack_strips_share, &p);
+    else
+        pack_strips_share(&p, &(pph_member){NULL, 0, 1});
     return PPH_OK;
 }
 
@@ -193,17 +208,24 @@ static pph_status check(const pph_linear_options *options, pph_error *err)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%.200s: a linear layer of %zu by %zu at %s",
                         name, options->outputs, options->inputs,
                         pph_precision_name(options->precision));
-    if (options->weight_dtype != PPH_F32 && options->weight_dtype != PPH_F16 &&
-        options->weight_dtype != PPH_BF16)
-        return PPH_FAIL(err, PPH_UNSUPPORTED,
-                        "%.200s: weights of dtype %s are not understood; F32, F16 or BF16 are",
-                        name, pph_dtype_name(options->weight_dtype));
+    pph_dtype dtype = options->weight_dtype;
+    if (dtype != PPH_F32 && dtype != PPH_F16 && dtype != PPH_BF16 && !pph_block_is(dtype))
+        return PPH_FAIL(
+            err, PPH_UNSUPPORTED,
+            "%.200s: weights of dtype %s are not understood; F32, F16, BF16 and Q4_0 to "
+            "Q6_K are",
+            name, pph_dtype_name(dtype));
+    if (!pph_dtype_row(dtype, options->inputs, &bytes))
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
+                        "%.200s: %zu inputs are no whole number of blocks of %s (%zu each)", name,
+                        options->inputs, pph_dtype_name(dtype), pph_dtype_block(dtype).elements);
     return PPH_OK;
 }
 
 static void release(pph_linear *linear)
 {
     pph_matmul_free(&linear->matmul);
+    pph_strips_free(&linear->strips);
     pph_free(linear->column);
     pph_free(linear->offset);
     pph_free(linear->bias);
@@ -223,10 +245,13 @@ pph_status pph_linear_new(pph_linear **out, const pph_linear_options *options, p
                            .inputs = options->inputs,
                            .outputs = options->outputs,
                            .activation = options->activation};
-    if ((linear->precision == PPH_PRECISION_BF16 && !(features & PPH_CPU_BF16)) ||
-        (linear->precision == PPH_PRECISION_INT8 && !(features & PPH_CPU_VNNI)))
+    bool strips = pph_block_is(options->weight_dtype) && linear->precision != PPH_PRECISION_F32;
+    if (strips)
+        linear->precision = PPH_PRECISION_INT8;
+    else if ((linear->precision == PPH_PRECISION_BF16 && !(features & PPH_CPU_BF16)) ||
+             (linear->precision == PPH_PRECISION_INT8 && !(features & PPH_CPU_VNNI)))
         linear->precision = PPH_PRECISION_F32;
-    pph_status status = make(linear, options, team, err);
+    pph_status status = (strips ? make_strips : make)(linear, options, team, err);
     if (status == PPH_UNSUPPORTED && linear->precision != PPH_PRECISION_F32) {
         /* The processor could, but oneDNN does not: it may have been told to use less of it. */
         release(linear);
@@ -250,7 +275,7 @@ void pph_linear_free(pph_linear **linear)
 
 size_t pph_linear_bytes(const pph_linear *linear)
 {
-    return pph_matmul_bytes(linear->matmul) +
+    return (linear->strips ? pph_strips_bytes(linear->strips) : pph_matmul_bytes(linear->matmul)) +
            (linear->column ? linear->outputs * 2 * sizeof(float) : 0) +
            (linear->bias ? linear->outputs * sizeof(float) : 0);
 }
@@ -272,7 +297,12 @@ pph_precision pph_linear_precision(const pph_linear *linear)
 
 pph_dtype pph_linear_input(const pph_linear *linear)
 {
-    return operand(linear->precision);
+    return linear->strips ? PPH_Q8_0 : operand(linear->precision);
+}
+
+size_t pph_linear_grain(const pph_linear *linear)
+{
+    return linear->strips ? PPH_STRIP_PAIR * PPH_STRIP : pph_matmul_grain(linear->matmul);
 }
 
 /* Rows of the next product when `left` are to be done: pieces of one size, then whatever is left,
@@ -282,96 +312,173 @@ static size_t piece(size_t left, size_t most)
     return left < most + most / 2 ? left : most;
 }
 
+/* What a call asks for. */
+typedef struct task {
+    size_t rows;
+    pph_rows x, y;
+    bool accumulate;
+    size_t first, last; /* outputs */
+} task;
+
 /* Sums of one row to y; `row` is room for it in f32. */
-static void finish(const pph_linear *linear, const int32_t *sums, float scale, pph_rows y,
-                   bool accumulate, float *row)
+static void finish(const pph_linear *linear, const task *t, const int32_t *sums, float scale,
+                   pph_rows y, float *row)
 {
     const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
-    size_t n = linear->outputs;
-    float *to = y.dtype == PPH_F32 && !accumulate ? y.data : row;
-    table->dequantise(to, sums, linear->offset, linear->column, scale, linear->bias, n);
+    size_t n = t->last - t->first, first = t->first;
+    float *to = y.dtype == PPH_F32 && !t->accumulate ? (float *)y.data + first : row;
+    table->dequantise(to, sums, linear->offset + first, linear->column + first, scale,
+                      linear->bias ? linear->bias + first : NULL, n);
     table->activate[linear->activation](to, n);
     if (y.dtype == PPH_BF16)
-        table->bf16_from_f32(y.data, to, n);
+        table->bf16_from_f32((pph_bf16 *)y.data + first, to, n);
     else if (y.dtype == PPH_I8)
         *y.scale = table->i8_from_f32(y.data, to, n);
-    else if (accumulate)
-        table->add(y.data, y.data, to, n);
+    else if (t->accumulate)
+        table->add((float *)y.data + first, (float *)y.data + first, to, n);
 }
 
-static pph_status run_int8(const pph_linear *linear, pph_scratch *scratch, size_t rows, pph_rows x,
-                           pph_rows y, bool accumulate, pph_error *err)
+static pph_status run_int8(const pph_linear *linear, const task *t, pph_scratch *scratch,
+                           pph_error *err)
 {
     const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
-    size_t n = linear->outputs, most = SUMS / (n * sizeof(int32_t)) / 16 * 16;
+    size_t n = t->last - t->first, most = SUMS / (n * sizeof(int32_t)) / 16 * 16;
     most = PPH_MIN(PPH_MAX(most, (size_t)16), (size_t)PIECE);
-    size_t room = PPH_MIN(rows, most + most / 2), k = linear->inputs;
+    size_t room = PPH_MIN(t->rows, most + most / 2), k = linear->inputs;
     uint8_t *raised = pph_scratch_take(scratch, room * k);
     float *row = pph_scratch_take(scratch, n * sizeof *row);
     int32_t *sums = pph_scratch_take(scratch, room * n * sizeof *sums);
     if (!row || !sums || !raised)
         return PPH_FAIL_MEMORY(err, room * n * sizeof *sums);
-    for (size_t first = 0, count; first < rows; first += count) {
-        count = piece(rows - first, most);
+    for (size_t first = 0, count; first < t->rows; first += count) {
+        count = piece(t->rows - first, most);
         for (size_t i = 0; i < count; i++)
-            table->u8_from_i8(raised + i * k, pph_rows_at(x, first + i).data, k);
+            table->u8_from_i8(raised + i * k, pph_rows_at(t->x, first + i).data, k);
         PPH_TRY(pph_matmul_run(linear->matmul,
                                &(pph_matmul_run_options){.rows = count,
                                                          .x = raised,
                                                          .x_stride = k,
                                                          .y = sums,
                                                          .y_stride = n,
-                                                         .y_type = PPH_I32},
+                                                         .y_type = PPH_I32,
+                                                         .first = t->first,
+                                                         .last = t->last},
                                scratch, err));
         for (size_t i = 0; i < count; i++)
-            finish(linear, sums + i * n, x.scale[first + i], pph_rows_at(y, first + i), accumulate,
+            finish(linear, t, sums + i * n, t->x.scale[first + i], pph_rows_at(t->y, first + i),
                    row);
     }
     return PPH_OK;
 }
 
-static pph_status run_float(const pph_linear *linear, pph_scratch *scratch, size_t rows, pph_rows x,
-                            pph_rows y, bool accumulate, pph_error *err)
+/* The outputs from `first` on of rows whose elements have a size. */
+static pph_rows columns(pph_rows rows, size_t first)
 {
-    size_t n = linear->outputs;
+    rows.data = (char *)rows.data + first * pph_dtype_size(rows.dtype);
+    return rows;
+}
+
+static pph_status run_float(const pph_linear *linear, const task *t, pph_scratch *scratch,
+                            pph_error *err)
+{
+    size_t n = t->last - t->first;
     /* What oneDNN does not write itself. */
     bool indirect =
-        y.dtype == PPH_I8 || (y.dtype == PPH_BF16 && linear->precision == PPH_PRECISION_F32);
+        t->y.dtype == PPH_I8 || (t->y.dtype == PPH_BF16 && linear->precision == PPH_PRECISION_F32);
     float *wide = NULL;
     if (indirect && !(wide = pph_scratch_take(scratch, PIECE * 2 * n * sizeof *wide)))
         return PPH_FAIL_MEMORY(err, PIECE * 2 * n * sizeof *wide);
-    for (size_t first = 0, count; first < rows; first += count) {
-        count = piece(rows - first, PIECE);
-        pph_rows to = indirect ? (pph_rows){wide, PPH_F32, NULL, n} : pph_rows_at(y, first);
+    for (size_t first = 0, count; first < t->rows; first += count) {
+        count = piece(t->rows - first, PIECE);
+        pph_rows y = columns(pph_rows_at(t->y, first), t->first);
+        pph_rows to = indirect ? (pph_rows){wide, PPH_F32, NULL, n} : y;
         PPH_TRY(pph_matmul_run(linear->matmul,
                                &(pph_matmul_run_options){.rows = count,
-                                                         .x = pph_rows_at(x, first).data,
-                                                         .x_stride = x.stride,
+                                                         .x = pph_rows_at(t->x, first).data,
+                                                         .x_stride = t->x.stride,
                                                          .y = to.data,
                                                          .y_stride = to.stride,
                                                          .y_type = to.dtype,
-                                                         .accumulate = accumulate},
+                                                         .accumulate = t->accumulate,
+                                                         .first = t->first,
+                                                         .last = t->last},
                                scratch, err));
         if (indirect)
-            PPH_TRY(pph_rows_convert(pph_rows_at(y, first), to, count, n, scratch, err));
+            PPH_TRY(pph_rows_convert(y, to, count, n, scratch, err));
     }
     return PPH_OK;
+}
+
+static pph_status run_strips(const pph_linear *linear, const task *t, pph_scratch *scratch,
+                             pph_error *err)
+{
+    return pph_strips_run(linear->strips,
+                          &(pph_strips_run_options){.rows = t->rows,
+                                                    .x = t->x,
+                                                    .y = t->y,
+                                                    .bias = linear->bias,
+                                                    .activation = linear->activation,
+                                                    .accumulate = t->accumulate,
+                                                    .first = t->first,
+                                                    .last = t->last},
+                          scratch, err);
+}
+
+/* May y be of its dtype? */
+static bool writes(const pph_linear *linear, const task *t)
+{
+    bool whole = t->first == 0 && t->last == linear->outputs;
+    switch (t->y.dtype) {
+    case PPH_F32:
+        return true;
+    case PPH_BF16:
+        return !t->accumulate;
+    case PPH_I8:
+        return !t->accumulate && t->y.scale && whole && !linear->strips;
+    case PPH_Q8_0:
+        return !t->accumulate && t->y.scale && linear->strips && linear->outputs % 32 == 0 &&
+               t->y.stride % 32 == 0;
+    default:
+        return false;
+    }
+}
+
+static pph_status run(const pph_linear *linear, const task *t, pph_scratch *scratch, pph_error *err)
+{
+    pph_dtype type = pph_linear_input(linear);
+    if (t->x.dtype != type || (pph_rows_scales(type, linear->inputs) && !t->x.scale) ||
+        !writes(linear, t) || t->x.stride < linear->inputs || t->y.stride < linear->outputs ||
+        (type == PPH_Q8_0 && t->x.stride % 32))
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
+                        "a linear layer that takes %s was given %s for %s", pph_dtype_name(type),
+                        pph_dtype_name(t->x.dtype), pph_dtype_name(t->y.dtype));
+    if (t->first == t->last)
+        return PPH_OK;
+    pph_scratch_mark mark = pph_scratch_save(scratch);
+    pph_status status = linear->strips   ? run_strips(linear, t, scratch, err)
+                        : type == PPH_I8 ? run_int8(linear, t, scratch, err)
+                                         : run_float(linear, t, scratch, err);
+    pph_scratch_restore(scratch, mark);
+    return status;
 }
 
 pph_status pph_linear_run(const pph_linear *linear, pph_scratch *scratch, size_t rows, pph_rows x,
                           pph_rows y, bool accumulate, pph_error *err)
 {
-    pph_dtype type = pph_linear_input(linear);
-    if (x.dtype != type || (type == PPH_I8 && !x.scale) ||
-        (y.dtype != PPH_F32 && y.dtype != PPH_BF16 && (y.dtype != PPH_I8 || !y.scale)) ||
-        (accumulate && y.dtype != PPH_F32) || x.stride < linear->inputs ||
-        y.stride < linear->outputs)
+    task t = {rows, x, y, accumulate, 0, linear->outputs};
+    return run(linear, &t, scratch, err);
+}
+
+pph_status pph_linear_run_outputs(const pph_linear *linear, pph_scratch *scratch, size_t rows,
+                                  pph_rows x, pph_rows y, bool accumulate, size_t first,
+                                  size_t last, pph_error *err)
+{
+    size_t grain = pph_linear_grain(linear);
+    if (first > last || last > linear->outputs || first % grain ||
+        (last % grain && last != linear->outputs))
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
-                        "a linear layer that takes %s was given %s for %s", pph_dtype_name(type),
-                        pph_dtype_name(x.dtype), pph_dtype_name(y.dtype));
-    pph_scratch_mark mark = pph_scratch_save(scratch);
-    pph_status status = type == PPH_I8 ? run_int8(linear, scratch, rows, x, y, accumulate, err)
-                                       : run_float(linear, scratch, rows, x, y, accumulate, err);
-    pph_scratch_restore(scratch, mark);
-    return status;
+                        "outputs %zu to %zu of %zu are no whole multiples of %zu", first, last,
+                        linear->outputs, grain);
+    task t = {rows, x, y, accumulate, first, last};
+    return run(linear, &t, scratch, err);
 }

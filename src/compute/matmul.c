@@ -11,10 +11,10 @@
 #include "compute/matmul.h"
 
 #include "base/mem.h"
+#include "compute/hugepage.h"
 #include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* Of libgomp; its header is not on clang's path. */
 extern int omp_get_max_threads(void);
@@ -22,10 +22,10 @@ extern void omp_set_num_threads(int count);
 
 /* PRIMITIVES: shapes kept a matrix. LIBRARY: compiled shapes that oneDNN keeps in all, at some
  * 150 KB each; its own default of 1024 would cost more memory than most models. */
-enum { PRIMITIVES = 16, LIBRARY = 192, PAGE = 2 << 20 };
+enum { PRIMITIVES = 16, LIBRARY = 192 };
 
 typedef struct shape {
-    size_t rows, x_stride, y_stride;
+    size_t rows, outputs, x_stride, y_stride;
     pph_dtype y_type;
     bool accumulate;
 } shape;
@@ -33,7 +33,7 @@ typedef struct shape {
 typedef struct prepared {
     shape shape;
     dnnl_primitive_t primitive;
-    dnnl_memory_desc_t x, y, scratch;
+    dnnl_memory_desc_t x, y, weights, bias, scratch;
     uint64_t used; /* by the cache's clock */
     int users;     /* threads that run it, and one for its place in the table */
 } prepared;
@@ -52,7 +52,6 @@ struct pph_matmul {
     dnnl_memory_desc_t weights_form, bias_form;
     void *weights; /* packed */
     float *bias;   /* [outputs], or NULL */
-    dnnl_memory_t weights_memory, bias_memory;
     size_t grain, bytes;
     cache *cache;
 };
@@ -71,6 +70,11 @@ static dnnl_data_type_t type_of(pph_dtype type)
     default:
         return dnnl_data_type_undef;
     }
+}
+
+static size_t element_of(dnnl_data_type_t type)
+{
+    return type == dnnl_f32 ? 4 : type == dnnl_bf16 ? 2 : 1;
 }
 
 static pph_status translate(dnnl_status_t status, const char *what, pph_error *err)
@@ -139,17 +143,39 @@ static dnnl_status_t attributes(dnnl_primitive_attr_t *out, pph_activation activ
     return status;
 }
 
+/* Outputs of a block of the packed form. */
+static size_t block_of(const dnnl_memory_desc_t *form)
+{
+    size_t block = 1;
+    for (int i = 0; i < form->format_desc.blocking.inner_nblks; i++)
+        if (form->format_desc.blocking.inner_idxs[i] == 1)
+            block *= (size_t)form->format_desc.blocking.inner_blks[i];
+    return block;
+}
+
+/* The packed form of some of the outputs: the same blocks, fewer of them. */
+static dnnl_memory_desc_t part_of(const dnnl_memory_desc_t *form, size_t outputs)
+{
+    dnnl_memory_desc_t part = *form;
+    size_t block = block_of(form);
+    part.dims[1] = (dnnl_dim_t)outputs;
+    part.padded_dims[1] = (dnnl_dim_t)((outputs + block - 1) / block * block);
+    return part;
+}
+
 /* The description of a product of `rows` rows; weights as *form says. */
 static dnnl_status_t describe(dnnl_primitive_desc_t *out, const pph_matmul *matmul,
                               const shape *want, const dnnl_memory_desc_t *form, prepared *p)
 {
     dnnl_dim_t rows = (dnnl_dim_t)want->rows;
     const dnnl_dims_t x_size = {rows, (dnnl_dim_t)matmul->inputs};
-    const dnnl_dims_t y_size = {rows, (dnnl_dim_t)matmul->outputs};
+    const dnnl_dims_t y_size = {rows, (dnnl_dim_t)want->outputs};
     const dnnl_dims_t x_strides = {(dnnl_dim_t)want->x_stride, 1};
     const dnnl_dims_t y_strides = {(dnnl_dim_t)want->y_stride, 1};
     /* Signed by signed bytes would have oneDNN keep sums beside the packed weights. */
     dnnl_data_type_t x_type = matmul->type == dnnl_s8 ? dnnl_u8 : matmul->type;
+    const dnnl_dims_t bias = {1, (dnnl_dim_t)want->outputs};
+    dnnl_memory_desc_t bias_form;
     dnnl_matmul_desc_t product;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_status_t status = dnnl_memory_desc_init_by_strides(&p->x, 2, x_size, x_type, x_strides);
@@ -157,8 +183,10 @@ static dnnl_status_t describe(dnnl_primitive_desc_t *out, const pph_matmul *matm
         status =
             dnnl_memory_desc_init_by_strides(&p->y, 2, y_size, type_of(want->y_type), y_strides);
     if (!status)
-        status = dnnl_matmul_desc_init(&product, &p->x, form,
-                                       matmul->bias ? &matmul->bias_form : NULL, &p->y);
+        status = dnnl_memory_desc_init_by_tag(&bias_form, 2, bias, dnnl_f32, dnnl_ab);
+    if (!status)
+        status =
+            dnnl_matmul_desc_init(&product, &p->x, form, matmul->bias ? &bias_form : NULL, &p->y);
     if (!status)
         status = attributes(&attr, matmul->activation, want->accumulate);
     if (!status)
@@ -181,7 +209,11 @@ static pph_status prepare(prepared **out, const pph_matmul *matmul, const shape 
         return PPH_FAIL_MEMORY(err, sizeof *p);
     p->shape = *want;
     dnnl_primitive_desc_t description = NULL;
-    dnnl_status_t status = describe(&description, matmul, want, &matmul->weights_form, p);
+    p->weights = want->outputs == matmul->outputs ? matmul->weights_form
+                                                  : part_of(&matmul->weights_form, want->outputs);
+    p->bias = matmul->bias_form;
+    p->bias.dims[1] = p->bias.padded_dims[1] = (dnnl_dim_t)want->outputs;
+    dnnl_status_t status = describe(&description, matmul, want, &p->weights, p);
     if (!status) {
         p->scratch = *dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
         status = dnnl_primitive_create(&p->primitive, description);
@@ -197,8 +229,8 @@ static pph_status prepare(prepared **out, const pph_matmul *matmul, const shape 
 
 static bool same(const shape *a, const shape *b)
 {
-    return a->rows == b->rows && a->x_stride == b->x_stride && a->y_stride == b->y_stride &&
-           a->y_type == b->y_type && a->accumulate == b->accumulate;
+    return a->rows == b->rows && a->outputs == b->outputs && a->x_stride == b->x_stride &&
+           a->y_stride == b->y_stride && a->y_type == b->y_type && a->accumulate == b->accumulate;
 }
 
 /* Under the lock: the entry of this shape, with a user added, or NULL. */
@@ -265,10 +297,7 @@ static size_t grain_of(const dnnl_memory_desc_t *form, size_t outputs)
 {
     if (form->extra.flags != dnnl_memory_extra_flag_none || form->format_kind != dnnl_blocked)
         return outputs;
-    size_t block = 1;
-    for (int i = 0; i < form->format_desc.blocking.inner_nblks; i++)
-        if (form->format_desc.blocking.inner_idxs[i] == 1)
-            block *= (size_t)form->format_desc.blocking.inner_blks[i];
+    size_t block = block_of(form);
     return PPH_MIN(block > 64 ? block : (64 + block - 1) / block * block, outputs);
 }
 
@@ -284,8 +313,12 @@ static pph_status choose_form(pph_matmul *matmul, const pph_matmul_options *opti
         status = dnnl_memory_desc_init_by_tag(&matmul->bias_form, 2, bias, dnnl_f32, dnnl_ab);
     if (status)
         return translate(status, "set-up", err);
-    shape usual = {options->rows ? options->rows : 64, matmul->inputs, matmul->outputs,
-                   options->type == PPH_I8 ? PPH_I32 : options->type, false};
+    shape usual = {options->rows ? options->rows : 64,
+                   matmul->outputs,
+                   matmul->inputs,
+                   matmul->outputs,
+                   options->type == PPH_I8 ? PPH_I32 : options->type,
+                   false};
     prepared descriptions;
     dnnl_primitive_desc_t description = NULL;
     status = describe(&description, matmul, &usual, &any, &descriptions);
@@ -304,19 +337,10 @@ static pph_status hold_weights(pph_matmul *matmul, pph_error *err)
     matmul->weights = pph_alloc_aligned(bytes);
     if (!matmul->weights)
         return PPH_FAIL_MEMORY(err, bytes);
-    /* Large pages save the processor most look-ups while it streams through the weights. */
-    uintptr_t first = ((uintptr_t)matmul->weights + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-    uintptr_t end = ((uintptr_t)matmul->weights + bytes) & ~(uintptr_t)(PAGE - 1);
-    if (end > first)
-        madvise((void *)first, end - first, MADV_HUGEPAGE);
+    pph_hugepage_advise(matmul->weights, bytes);
     memset(matmul->weights, 0, bytes); /* what the packed form pads with */
     matmul->bytes = bytes + (matmul->bias ? matmul->outputs * sizeof(float) : 0);
-    dnnl_status_t status = dnnl_memory_create(&matmul->weights_memory, &matmul->weights_form,
-                                              matmul->engine, matmul->weights);
-    if (!status && matmul->bias)
-        status = dnnl_memory_create(&matmul->bias_memory, &matmul->bias_form, matmul->engine,
-                                    matmul->bias);
-    return translate(status, "holding weights", err);
+    return PPH_OK;
 }
 
 static pph_status make(pph_matmul *matmul, const pph_matmul_options *options, pph_error *err)
@@ -384,8 +408,6 @@ void pph_matmul_free(pph_matmul **matmul)
         pthread_mutex_destroy(&old->cache->lock);
         pph_free(old->cache);
     }
-    dnnl_memory_destroy(old->weights_memory);
-    dnnl_memory_destroy(old->bias_memory);
     dnnl_engine_destroy(old->engine);
     pph_free(old->weights);
     pph_free(old->bias);
@@ -456,32 +478,52 @@ pph_status pph_matmul_pack(pph_matmul *matmul, size_t first, size_t count, const
     return translate(status, "packing", err);
 }
 
+/* Where the packed weights of outputs from `first` on begin. */
+static void *weights_at(const pph_matmul *matmul, size_t first)
+{
+    const dnnl_memory_desc_t *form = &matmul->weights_form;
+    if (!first)
+        return matmul->weights;
+    size_t stride = (size_t)form->format_desc.blocking.strides[1] * element_of(matmul->type);
+    return (char *)matmul->weights + first / block_of(form) * stride;
+}
+
 static dnnl_status_t multiply(const pph_matmul *matmul, const prepared *p,
                               const pph_matmul_run_options *run, void *space)
 {
-    dnnl_memory_t x = NULL, y = NULL, scratch = NULL;
+    float *bias_at = matmul->bias ? matmul->bias + run->first : NULL;
+    dnnl_memory_t x = NULL, y = NULL, scratch = NULL, weights = NULL, bias = NULL;
     dnnl_status_t status = dnnl_memory_create(&x, &p->x, matmul->engine, (void *)run->x);
     if (!status)
         status = dnnl_memory_create(&y, &p->y, matmul->engine, run->y);
     if (!status)
         status = dnnl_memory_create(&scratch, &p->scratch, matmul->engine, space);
     if (!status)
-        status = execute(matmul, p->primitive, matmul->bias ? 5 : 4,
+        status = dnnl_memory_create(&weights, &p->weights, matmul->engine,
+                                    weights_at(matmul, run->first));
+    if (!status && bias_at)
+        status = dnnl_memory_create(&bias, &p->bias, matmul->engine, bias_at);
+    if (!status)
+        status = execute(matmul, p->primitive, bias ? 5 : 4,
                          (dnnl_exec_arg_t[]){{DNNL_ARG_SRC, x},
-                                             {DNNL_ARG_WEIGHTS, matmul->weights_memory},
+                                             {DNNL_ARG_WEIGHTS, weights},
                                              {DNNL_ARG_DST, y},
                                              {DNNL_ARG_SCRATCHPAD, scratch},
-                                             {DNNL_ARG_BIAS, matmul->bias_memory}});
+                                             {DNNL_ARG_BIAS, bias}});
     dnnl_memory_destroy(x);
     dnnl_memory_destroy(y);
     dnnl_memory_destroy(scratch);
+    dnnl_memory_destroy(weights);
+    dnnl_memory_destroy(bias);
     return status;
 }
 
 static pph_status run_alone(const pph_matmul *matmul, const pph_matmul_run_options *run,
                             pph_scratch *scratch, pph_error *err)
 {
-    shape want = {run->rows, run->x_stride, run->y_stride, run->y_type, run->accumulate};
+    size_t last = run->last ? run->last : matmul->outputs;
+    shape want = {run->rows,     last - run->first, run->x_stride,
+                  run->y_stride, run->y_type,       run->accumulate};
     prepared *p;
     PPH_TRY(acquire(&p, matmul, &want, err));
     pph_scratch_mark mark = pph_scratch_save(scratch);

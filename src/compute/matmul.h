@@ -25,8 +25,9 @@ PPH_CHECKED pph_status pph_matmul_new(pph_matmul **out, const pph_matmul_options
 void pph_matmul_free(pph_matmul **matmul);
 size_t pph_matmul_bytes(const pph_matmul *matmul);
 
-/* Weights may be packed in pieces of this many outputs (the last may be shorter), by several
- * threads at once. It is all of them where the packed form does not allow pieces. */
+/* Weights may be packed, and multiplied with, in pieces of this many outputs (the last may be
+ * shorter), by several threads at once. It is all of them where the packed form does not allow
+ * pieces. */
 size_t pph_matmul_grain(const pph_matmul *matmul);
 /* Pack outputs [first, first + count), first a multiple of the grain, count one too unless it
  * reaches the end. weights: [count, inputs] of the matmul's type. */
@@ -35,6 +36,8 @@ PPH_CHECKED pph_status pph_matmul_pack(pph_matmul *matmul, size_t first, size_t 
 
 /* One product: x [rows, inputs] with x_stride; y [rows, outputs] with y_stride, of dtype F32 or BF16
  * (I32 for I8). accumulate adds to what stands in y. Rows without gaps are the fast form.
+ * first, last  only these outputs, the first of which goes to y itself: multiples of the grain, last
+ *              unless it is the end. 0, 0: all
  * Thread  any, also several at once; computed on the calling thread alone */
 typedef struct pph_matmul_run_options {
     size_t rows;
@@ -44,6 +47,7 @@ typedef struct pph_matmul_run_options {
     size_t y_stride;
     pph_dtype y_type;
     bool accumulate;
+    size_t first, last;
 } pph_matmul_run_options;
 PPH_CHECKED pph_status pph_matmul_run(const pph_matmul *matmul, const pph_matmul_run_options *run,
                                       pph_scratch *scratch, pph_error *err);

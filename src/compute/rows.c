@@ -4,11 +4,21 @@
 #include "compute/kernels.h"
 #include <string.h>
 
+size_t pph_rows_element(pph_dtype dtype)
+{
+    return dtype == PPH_Q8_0 ? 1 : pph_dtype_size(dtype);
+}
+
+size_t pph_rows_scales(pph_dtype dtype, size_t width)
+{
+    return dtype == PPH_Q8_0 ? width / 32 : dtype == PPH_I8;
+}
+
 pph_rows pph_rows_at(pph_rows rows, size_t row)
 {
-    rows.data = (char *)rows.data + row * rows.stride * pph_dtype_size(rows.dtype);
+    rows.data = (char *)rows.data + row * rows.stride * pph_rows_element(rows.dtype);
     if (rows.scale)
-        rows.scale += row;
+        rows.scale += row * pph_rows_scales(rows.dtype, rows.stride);
     return rows;
 }
 
@@ -18,19 +28,23 @@ static pph_status unsupported(const char *what, pph_dtype from, pph_dtype to, pp
                     pph_dtype_name(from), pph_dtype_name(to));
 }
 
-/* One row of f32 into `out`, whose dtype is one of the three. */
+/* One row of f32 into `out`, whose dtype is one of the four. */
 static void put(const pph_tensor_kernels *table, pph_rows out, const float *row, size_t width)
 {
     if (out.dtype == PPH_BF16)
         table->bf16_from_f32(out.data, row, width);
     else if (out.dtype == PPH_I8)
         *out.scale = table->i8_from_f32(out.data, row, width);
+    else if (out.dtype == PPH_Q8_0)
+        pph_kernels_get()->strips.q8_from_f32(out.data, out.scale, row, width);
     else if (out.data != row)
         memcpy(out.data, row, width * sizeof *row);
 }
 
-static bool takes(pph_rows out)
+static bool takes(pph_rows out, size_t width)
 {
+    if (out.dtype == PPH_Q8_0)
+        return out.scale && width % 32 == 0 && out.stride % 32 == 0;
     return out.dtype == PPH_F32 || out.dtype == PPH_BF16 || (out.dtype == PPH_I8 && out.scale);
 }
 
@@ -38,11 +52,12 @@ pph_status pph_rows_norm(pph_rows out, pph_rows x, size_t count, size_t width, c
                          const float *beta, float eps, pph_scratch *scratch, pph_error *err)
 {
     const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
-    if (x.dtype != PPH_F32 || !takes(out) || !width)
+    if (x.dtype != PPH_F32 || !takes(out, width) || !width)
         return unsupported("normalising", x.dtype, out.dtype, err);
     pph_scratch_mark mark = pph_scratch_save(scratch);
-    float *row = out.dtype == PPH_I8 ? pph_scratch_take(scratch, width * sizeof *row) : NULL;
-    if (out.dtype == PPH_I8 && !row)
+    bool bytes = out.dtype == PPH_I8 || out.dtype == PPH_Q8_0;
+    float *row = bytes ? pph_scratch_take(scratch, width * sizeof *row) : NULL;
+    if (bytes && !row)
         return PPH_FAIL_MEMORY(err, width * sizeof *row);
     for (size_t i = 0; i < count; i++) {
         pph_rows to = pph_rows_at(out, i);
@@ -64,7 +79,7 @@ pph_status pph_rows_rms_norm(pph_rows out, pph_rows x, size_t count, size_t widt
                              const float *weight, float eps, pph_scratch *scratch, pph_error *err)
 {
     const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
-    if (x.dtype != PPH_F32 || !takes(out) || !width)
+    if (x.dtype != PPH_F32 || !takes(out, width) || !width)
         return unsupported("normalising", x.dtype, out.dtype, err);
     bool direct = out.dtype == PPH_F32 || out.dtype == PPH_BF16;
     pph_scratch_mark mark = pph_scratch_save(scratch);
@@ -89,7 +104,7 @@ pph_status pph_rows_gate(pph_rows out, pph_rows a, pph_rows b, size_t count, siz
                          pph_scratch *scratch, pph_error *err)
 {
     const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
-    if (a.dtype != PPH_F32 || b.dtype != PPH_F32 || !takes(out))
+    if (a.dtype != PPH_F32 || b.dtype != PPH_F32 || !takes(out, width))
         return unsupported("gating", a.dtype == PPH_F32 ? b.dtype : a.dtype, out.dtype, err);
     bool direct = out.dtype == PPH_F32 || out.dtype == PPH_BF16;
     pph_scratch_mark mark = pph_scratch_save(scratch);
@@ -115,7 +130,7 @@ pph_status pph_rows_convert(pph_rows out, pph_rows x, size_t count, size_t width
 {
     const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
     bool wide = x.dtype == PPH_F32;
-    if (!takes(out) || (!wide && x.dtype != PPH_F16 && x.dtype != PPH_BF16))
+    if (!takes(out, width) || (!wide && x.dtype != PPH_F16 && x.dtype != PPH_BF16))
         return unsupported("conversion", x.dtype, out.dtype, err);
     pph_scratch_mark mark = pph_scratch_save(scratch);
     float *row = wide ? NULL : pph_scratch_take(scratch, width * sizeof *row);
@@ -144,7 +159,7 @@ pph_status pph_rows_patches(pph_rows out, const float *pixels, size_t channels, 
                             pph_scratch *scratch, pph_error *err)
 {
     const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
-    if (!takes(out))
+    if (!takes(out, channels * patch * patch))
         return unsupported("cutting patches", PPH_F32, out.dtype, err);
     if (!patch || last > (height / patch) * (width / patch) || first > last)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT,

@@ -533,6 +533,13 @@ const pph_tensor *pph_gguf_find_tensor(const pph_gguf *file, const char *name)
     return pph_lookup_find(&file->names, pph_str_view(name), &index) ? &file->tensors[index] : NULL;
 }
 
+void pph_gguf_forget(const pph_gguf *file, const pph_tensor *tensor)
+{
+    if (file->map.data)
+        pph_file_map_forget(&file->map, (size_t)((const uint8_t *)tensor->data - file->map.data),
+                            tensor->bytes);
+}
+
 pph_str pph_gguf_text(const pph_gguf *file, const char *key)
 {
     const pph_gguf_value *value = pph_gguf_find(file, key);

@@ -99,6 +99,10 @@ void pph_gguf_close(pph_gguf *file);
 const pph_gguf_value *pph_gguf_find(const pph_gguf *file, const char *key);
 const pph_tensor *pph_gguf_find_tensor(const pph_gguf *file, const char *name);
 
+/* The tensor will not be read again soon: its pages leave resident memory. They are read from the
+ * file again when touched. `tensor` is one of this file's. */
+void pph_gguf_forget(const pph_gguf *file, const pph_tensor *tensor);
+
 /* A string's text; empty when there is no such key or it is no string. */
 pph_str pph_gguf_text(const pph_gguf *file, const char *key);
 

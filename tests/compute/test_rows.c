@@ -109,6 +109,46 @@ static void test_rms_norm_and_gate(void **state)
     assert_int_equal(pph_rows_gate(a, a, narrow, ROWS, WIDTH, scratch, NULL), PPH_UNSUPPORTED);
 }
 
+/* Rows with a scale for every 32 elements, as layers with block-quantised weights take them. */
+static void test_q8_rows(void **state)
+{
+    (void)state;
+    enum { WHOLE = 96, APART = 128 };
+    static float x[ROWS * WHOLE], flat[WHOLE], zero[WHOLE], want[WHOLE], scale[ROWS * APART / 32];
+    static int8_t bytes[ROWS * APART];
+    uint64_t seed = 6;
+    numbers_fill(&seed, x, PPH_COUNT(x), 3);
+    for (size_t j = 0; j < WHOLE; j++)
+        flat[j] = 1;
+    assert_int_equal(pph_rows_element(PPH_Q8_0), 1);
+    assert_int_equal(pph_rows_scales(PPH_Q8_0, WHOLE), 3);
+    assert_int_equal(pph_rows_scales(PPH_I8, WHOLE), 1);
+    assert_int_equal(pph_rows_scales(PPH_BF16, WHOLE), 0);
+    pph_rows in = {x, PPH_F32, NULL, WHOLE}, out = {bytes, PPH_Q8_0, scale, APART};
+    for (int norm = 0; norm < 2; norm++) {
+        if (norm)
+            assert_int_equal(pph_rows_norm(out, in, ROWS, WHOLE, flat, zero, 1e-5F, scratch, NULL),
+                             PPH_OK);
+        else
+            assert_int_equal(pph_rows_convert(out, in, ROWS, WHOLE, scratch, NULL), PPH_OK);
+        for (size_t i = 0; i < ROWS; i++) {
+            memcpy(want, x + i * WHOLE, sizeof want);
+            if (norm)
+                pph_kernels_get()->tensor.norm(want, want, flat, zero, 1e-5F, WHOLE);
+            for (size_t j = 0; j < WHOLE; j++) {
+                float back = bytes[i * APART + j] * scale[i * (APART / 32) + j / 32];
+                assert_true(fabsf(back - want[j]) <= 0.51F * scale[i * (APART / 32) + j / 32]);
+            }
+        }
+    }
+    assert_int_equal(pph_rows_convert(out, in, ROWS, 95, scratch, NULL), PPH_UNSUPPORTED);
+    out.stride = 100;
+    assert_int_equal(pph_rows_convert(out, in, ROWS, WHOLE, scratch, NULL), PPH_UNSUPPORTED);
+    out = (pph_rows){bytes, PPH_Q8_0, NULL, WHOLE};
+    assert_int_equal(pph_rows_norm(out, in, ROWS, WHOLE, flat, zero, 1e-5F, scratch, NULL),
+                     PPH_UNSUPPORTED);
+}
+
 static void test_convert(void **state)
 {
     (void)state;
@@ -243,9 +283,13 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_norm),      cmocka_unit_test(test_convert),
-        cmocka_unit_test(test_patches),   cmocka_unit_test(test_scratch),
-        cmocka_unit_test(test_precision), cmocka_unit_test(test_rms_norm_and_gate),
+        cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_q8_rows),
+        cmocka_unit_test(test_convert),
+        cmocka_unit_test(test_patches),
+        cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_precision),
+        cmocka_unit_test(test_rms_norm_and_gate),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -439,6 +439,9 @@ static void test_files(void **state)
     pph_gguf file;
     pph_error err = {0};
     assert_int_equal(pph_gguf_open(&file, path, &err), PPH_OK);
+    uint8_t before = *(const uint8_t *)file.tensors[0].data;
+    pph_gguf_forget(&file, &file.tensors[0]); /* still readable */
+    assert_int_equal(*(const uint8_t *)file.tensors[0].data, before);
     assert_string_equal(file.name, "good.gguf");
     assert_int_equal(file.count, 4);
     pph_gguf_close(&file);
