@@ -5,6 +5,7 @@
 #include <paraphym/events.h>
 #include <paraphym/future.h>
 #include <paraphym/log.h>
+#include <paraphym/memory.h>
 #include <paraphym/metrics.h>
 #include <paraphym/multimodal.h>
 #include <paraphym/pool.h>
