@@ -196,10 +196,6 @@ static pph_status read_decoder(const pph_json *from, pph_decoder_config *c, pph_
     PPH_TRY(read_biases(from, c, err));
     PPH_TRY(pph_decoder_config_check(c, err));
     PPH_TRY(pph_decoder_rope_read(c, from, err));
-    /* Who stretches a model by YaRN often leaves its old context in the file. */
-    double stretched = c->rope.factor * (double)c->rope.original;
-    if (c->rope.scaling == PPH_ROPE_YARN && stretched > c->context)
-        c->context = (int)PPH_MIN(stretched, (double)(1 << 24));
     c->add_bos = true;
     return PPH_OK;
 }

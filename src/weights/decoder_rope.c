@@ -12,7 +12,7 @@ pph_rope_options pph_decoder_config_rope(const pph_decoder_config *config, size_
     return rope;
 }
 
-pph_status pph_decoder_rope_check(const pph_decoder_config *config, pph_error *err)
+pph_status pph_decoder_rope_check(pph_decoder_config *config, pph_error *err)
 {
     const pph_rope_options *rope = &config->rope;
     bool stretched = rope->scaling != PPH_ROPE_PLAIN && rope->scaling != PPH_ROPE_FACTORS;
@@ -47,6 +47,9 @@ pph_status pph_decoder_rope_check(const pph_decoder_config *config, pph_error *e
         if (!(least > 0 && config->short_factors[i] < 1e9F && config->long_factors[i] < 1e9F))
             return PPH_FAIL(err, PPH_CORRUPT, "a divisor of rotary positions is %g", (double)least);
     }
+    double reach = rope->factor * (double)rope->original;
+    if (rope->scaling == PPH_ROPE_YARN && reach > config->context)
+        config->context = (int)PPH_MIN(reach, (double)(1 << 24));
     return PPH_OK;
 }
 

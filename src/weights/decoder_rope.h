@@ -12,7 +12,8 @@
 PPH_CHECKED pph_status pph_decoder_rope_read(pph_decoder_config *config, const pph_json *from,
                                              pph_error *err);
 
-/* Check what must hold of any, whatever it was read from. */
-PPH_CHECKED pph_status pph_decoder_rope_check(const pph_decoder_config *config, pph_error *err);
+/* Check what must hold of any, whatever it was read from; and where a model was stretched by YaRN,
+ * whose files often have the old context still, let the context be what it was stretched to. */
+PPH_CHECKED pph_status pph_decoder_rope_check(pph_decoder_config *config, pph_error *err);
 
 #endif
