@@ -36,15 +36,29 @@ size_t pph_utf8_encode(uint32_t point, char out[4]);
 /* Unicode's full lower case of VALID UTF-8, each point by itself, appended: as the Lowercase step of
  * tokenizer.json has it, which knows no final sigma. */
 PPH_CHECKED pph_status pph_str_lower(pph_str text, pph_buffer *out, pph_error *err);
-/* Normalisation form C, appended. */
-PPH_CHECKED pph_status pph_str_nfc(pph_str text, pph_buffer *out, pph_error *err);
+/* The normalisation forms of Unicode Standard Annex 15. */
+typedef enum pph_normal_form { PPH_NFC, PPH_NFD, PPH_NFKC, PPH_NFKD } pph_normal_form;
 
-/* Unicode properties of a code point: general categories L*, N*, and white space. */
+/* VALID UTF-8 in a normalisation form, appended; time grows with the text's size, whatever marks it
+ * piles up. */
+PPH_CHECKED pph_status pph_str_normalize(pph_str text, pph_normal_form form, pph_buffer *out,
+                                         pph_error *err);
+
+/* Unicode properties of a code point: general categories L*, N*, M*, Mn, P*, the C* that are
+ * assigned (controls, formats, surrogates, private use), and white space. */
 bool pph_unicode_letter(uint32_t point);
 bool pph_unicode_number(uint32_t point);
+bool pph_unicode_mark(uint32_t point);
+bool pph_unicode_nonspacing(uint32_t point);
+bool pph_unicode_punctuation(uint32_t point);
+bool pph_unicode_control(uint32_t point);
 bool pph_unicode_space(uint32_t point);
 /* What \w of a Unicode regular expression takes (Unicode Technical Standard 18, annex C): alphabetic,
  * marks, decimal digits, connectors such as '_', and the two joiners. */
 bool pph_unicode_word(uint32_t point);
+
+/* Whether a grapheme cluster (what a reader takes for one character) ends between two neighbours.
+ * state  0 at the beginning of a text, then carried along from pair to pair */
+bool pph_unicode_breaks(uint32_t before, uint32_t after, int32_t *state);
 
 #endif

@@ -222,7 +222,7 @@ pph_status pph_record_hash(const char *text, const uint8_t *picture, uint8_t out
     uint8_t parts[32] = {0};
     if (given(text)) {
         PPH_AUTO(pph_buffer_deinit) pph_buffer normal = {0};
-        PPH_TRY(pph_str_nfc(pph_str_view(text), &normal, err));
+        PPH_TRY(pph_str_normalize(pph_str_view(text), PPH_NFC, &normal, err));
         collapse_space(&normal);
         pph_hash128(normal.data, normal.size, parts);
     }

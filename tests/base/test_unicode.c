@@ -41,7 +41,7 @@ static void a_sigma_ends_a_word_unchanged(void **state)
 static void nfc(pph_str text, pph_str wanted)
 {
     PPH_AUTO(pph_buffer_deinit) pph_buffer out = PPH_BUFFER_LIMIT(0);
-    assert_int_equal(pph_str_nfc(text, &out, NULL), PPH_OK);
+    assert_int_equal(pph_str_normalize(text, PPH_NFC, &out, NULL), PPH_OK);
     if (!pph_str_equal((pph_str){(const char *)out.data, out.size}, wanted))
         fail_msg("'%.*s' became '%.*s'", (int)text.size, text.data, (int)out.size, out.data);
 }
@@ -69,10 +69,62 @@ static void a_long_text_is_normalised_whole(void **state)
     for (int i = 0; i < 20000; i++)
         assert_int_equal(pph_buffer_append(&text, "e\xCC\x81", 3, NULL), PPH_OK);
     pph_str view = {(const char *)text.data, text.size};
-    assert_int_equal(pph_str_nfc(view, &out, NULL), PPH_OK);
+    assert_int_equal(pph_str_normalize(view, PPH_NFC, &out, NULL), PPH_OK);
     assert_int_equal(out.size, 40000);
     for (size_t i = 0; i < out.size; i += 2)
         assert_memory_equal(out.data + i, "\xC3\xA9", 2);
+}
+
+static void form(pph_normal_form form, pph_str text, pph_str wanted)
+{
+    PPH_AUTO(pph_buffer_deinit) pph_buffer out = PPH_BUFFER_LIMIT(0);
+    assert_int_equal(pph_str_normalize(text, form, &out, NULL), PPH_OK);
+    if (!pph_str_equal((pph_str){(const char *)out.data, out.size}, wanted))
+        fail_msg("'%.*s' became '%.*s'", (int)text.size, text.data, (int)out.size, out.data);
+}
+
+static void the_other_forms_take_apart_and_replace(void **state)
+{
+    (void)state;
+    form(PPH_NFD, PPH_STR("x\xC3\xA9y"), PPH_STR("xe\xCC\x81y"));
+    form(PPH_NFD, PPH_STR("\xEF\xAC\x81"), PPH_STR("\xEF\xAC\x81"));
+    form(PPH_NFKC, PPH_STR("\xEF\xAC\x81 e\xCC\x81"), PPH_STR("fi \xC3\xA9"));
+    form(PPH_NFKC, PPH_STR("a\xEF\xBC\xA1\xC2\xB2"), PPH_STR("aA2"));
+    form(PPH_NFKD, PPH_STR("\xEF\xAC\x81\xC3\xA9"), PPH_STR("fie\xCC\x81"));
+    form(PPH_NFKD, PPH_STR("\xEF\xB7\xBA"), /* one that becomes eighteen */
+         PPH_STR("\xD8\xB5\xD9\x84\xD9\x89 \xD8\xA7\xD9\x84\xD9\x84\xD9\x87 "
+                 "\xD8\xB9\xD9\x84\xD9\x8A\xD9\x87 \xD9\x88\xD8\xB3\xD9\x84\xD9\x85"));
+    form(PPH_NFC, PPH_STR("plain \xC3\xA9 e\xCC\x81\xCC\xA3 z"),
+         PPH_STR("plain \xC3\xA9 \xE1\xBA\xB9\xCC\x81 z"));
+}
+
+/* Half a megabyte of marks in the wrong order: ordering them by pairs would take hours. */
+static void marks_without_end_are_ordered_in_time(void **state)
+{
+    (void)state;
+    PPH_AUTO(pph_buffer_deinit) pph_buffer text = PPH_BUFFER_LIMIT(0);
+    PPH_AUTO(pph_buffer_deinit) pph_buffer out = PPH_BUFFER_LIMIT(0);
+    enum { PAIRS = 150000 };
+    for (int i = 0; i < PAIRS; i++)
+        assert_int_equal(pph_buffer_append(&text, "\xCC\x81\xCC\xA3", 4, NULL), PPH_OK);
+    pph_str view = {(const char *)text.data, text.size};
+    assert_int_equal(pph_str_normalize(view, PPH_NFD, &out, NULL), PPH_OK);
+    assert_int_equal(out.size, text.size);
+    for (size_t i = 0; i < PAIRS; i++) {
+        assert_memory_equal(out.data + 2 * i, "\xCC\xA3", 2);
+        assert_memory_equal(out.data + 2 * (PAIRS + i), "\xCC\x81", 2);
+    }
+}
+
+static void clusters_hold_together(void **state)
+{
+    (void)state;
+    int32_t kept = 0;
+    assert_true(pph_unicode_breaks('a', 'b', &kept));
+    assert_false(pph_unicode_breaks('b', 0x301, &kept));
+    kept = 0;
+    assert_false(pph_unicode_breaks(0x1F1E9, 0x1F1EA, &kept)); /* a flag is two letters, no more */
+    assert_true(pph_unicode_breaks(0x1F1EA, 0x1F1E9, &kept));
 }
 
 static void classes_are_those_of_the_unicode_database(void **state)
@@ -94,13 +146,20 @@ static void classes_are_those_of_the_unicode_database(void **state)
     assert_false(pph_unicode_space(0x200B) || pph_unicode_space(0x180E) ||
                  pph_unicode_space(0xFEFF));
     assert_false(pph_unicode_space(0x1C) || pph_unicode_space(0) || pph_unicode_space('a'));
+    assert_true(pph_unicode_mark(0x301) && pph_unicode_mark(0x903) && !pph_unicode_mark('a'));
+    assert_true(pph_unicode_nonspacing(0x301) && !pph_unicode_nonspacing(0x903));
+    assert_true(pph_unicode_punctuation('_') && pph_unicode_punctuation(0x3002));
+    assert_false(pph_unicode_punctuation('$') || pph_unicode_punctuation('a'));
+    assert_true(pph_unicode_control(0) && pph_unicode_control(0x200B) &&
+                pph_unicode_control(0xE000));
+    assert_false(pph_unicode_control(0x378) || pph_unicode_control(' '));
     assert_false(pph_unicode_letter(0x110000) || pph_unicode_number(0xFFFFFFFF));
 }
 
 static pph_status both(pph_buffer *out)
 {
     PPH_TRY(pph_str_lower(PPH_STR("ABC"), out, NULL));
-    return pph_str_nfc(PPH_STR("e\xCC\x81"), out, NULL);
+    return pph_str_normalize(PPH_STR("e\xCC\x81"), PPH_NFC, out, NULL);
 }
 
 static void no_memory_is_reported(void **state)
@@ -116,8 +175,8 @@ static void the_limit_of_the_output_holds(void **state)
     PPH_AUTO(pph_buffer_deinit) pph_buffer out = PPH_BUFFER_LIMIT(2);
     assert_int_equal(pph_str_lower(PPH_STR("ABC"), &out, NULL), PPH_TOO_LARGE);
     out.size = 0;
-    assert_int_equal(pph_str_nfc(PPH_STR("abc"), &out, NULL), PPH_TOO_LARGE);
-    assert_int_equal(pph_str_nfc(PPH_STR("e\xCC\x81"), &out, NULL), PPH_OK);
+    assert_int_equal(pph_str_normalize(PPH_STR("abc"), PPH_NFC, &out, NULL), PPH_TOO_LARGE);
+    assert_int_equal(pph_str_normalize(PPH_STR("e\xCC\x81"), PPH_NFC, &out, NULL), PPH_OK);
 }
 
 /* Points whose answers differ between the ideas that one may have of a word. */
@@ -145,6 +204,9 @@ int main(void)
         cmocka_unit_test(a_sigma_ends_a_word_unchanged),
         cmocka_unit_test(normal_form_c_composes),
         cmocka_unit_test(a_long_text_is_normalised_whole),
+        cmocka_unit_test(the_other_forms_take_apart_and_replace),
+        cmocka_unit_test(marks_without_end_are_ordered_in_time),
+        cmocka_unit_test(clusters_hold_together),
         cmocka_unit_test(classes_are_those_of_the_unicode_database),
         cmocka_unit_test(no_memory_is_reported),
         cmocka_unit_test(the_limit_of_the_output_holds),
