@@ -117,11 +117,11 @@ static bool touches_word(pph_str text, size_t begin, size_t end)
     return end < text.size && pph_unicode_word(pph_utf8_decode(text, end, &length));
 }
 
-/* Let the match take white space at its sides, on the left not past `from`. */
-static void widen(const pph_added *token, pph_str text, size_t from, pph_added_match *match)
+/* Let the match take white space at its sides, on the left not past `taken`. */
+static void widen(const pph_added *token, pph_str text, size_t taken, pph_added_match *match)
 {
     size_t length;
-    while (token->left && match->begin > from) {
+    while (token->left && match->begin > taken) {
         size_t before = character_before(text, match->begin);
         if (!pph_unicode_space(pph_utf8_decode(text, before, &length)))
             break;
@@ -132,8 +132,8 @@ static void widen(const pph_added *token, pph_str text, size_t from, pph_added_m
         match->end += length;
 }
 
-bool pph_added_set_search(const pph_added_set *set, pph_str text, size_t from, bool special,
-                          pph_added_match *match)
+bool pph_added_set_search(const pph_added_set *set, pph_str text, size_t from, size_t taken,
+                          bool special, pph_added_match *match)
 {
     for (size_t at = from; set->count && at < text.size;) {
         uint8_t byte = (uint8_t)text.data[at];
@@ -146,8 +146,8 @@ bool pph_added_set_search(const pph_added_set *set, pph_str text, size_t from, b
         size_t end = at + found->size;
         if ((special || !found->token.special) &&
             !(found->token.single_word && touches_word(text, at, end))) {
-            *match = (pph_added_match){at, end, found->token.id};
-            widen(&found->token, text, from, match);
+            *match = (pph_added_match){at, end, end, found->token.id};
+            widen(&found->token, text, taken, match);
             return true;
         }
         at = end;

@@ -31,15 +31,18 @@ PPH_CHECKED pph_status pph_added_set_add(pph_added_set *set, pph_str text, pph_a
 /* After the last addition, before the first search. */
 void pph_added_set_finish(pph_added_set *set);
 
+/* begin, end  with the white space that was taken
+ * next        behind the token itself: where to search on */
 typedef struct pph_added_match {
-    size_t begin, end;
+    size_t begin, end, next;
     int32_t id;
 } pph_added_match;
 
 /* The first match from byte `from` on that `special` lets through; of those that begin at the same
  * place the longest. A special token that is not let through is stepped over whole.
- * from  the end of the match before, or 0; white space before it is not taken again */
-bool pph_added_set_search(const pph_added_set *set, pph_str text, size_t from, bool special,
-                          pph_added_match *match);
+ * from   `next` of the match before, or 0
+ * taken  `end` of the match before, or 0: white space before it is not taken again */
+bool pph_added_set_search(const pph_added_set *set, pph_str text, size_t from, size_t taken,
+                          bool special, pph_added_match *match);
 
 #endif

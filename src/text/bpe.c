@@ -27,8 +27,9 @@ struct pph_bpe {
     char prefix[AFFIX_LIMIT], suffix[AFFIX_LIMIT];
     size_t prefix_size, suffix_size;
     int32_t unknown; /* -1: none */
-    bool byte_level, fuse_unknown, ignore_merges;
-    int32_t bytes[4][256]; /* byte level: the symbol of a byte, by [2 * inner + last] */
+    bool byte_level, byte_fallback, fuse_unknown, ignore_merges;
+    int32_t bytes[4][256];  /* byte level: the symbol of a byte, by [2 * inner + last] */
+    int32_t fallbacks[256]; /* byte fallback: the token of a byte, or -1 */
 };
 
 /* A symbol of the piece; `previous` and `next` are indices or END. Merged away: id == -1. */
@@ -142,6 +143,7 @@ pph_status pph_bpe_new(pph_bpe **out, const pph_vocabulary *vocabulary,
         return PPH_FAIL_MEMORY(err, sizeof *bpe);
     bpe->vocabulary = vocabulary;
     bpe->byte_level = options->byte_level;
+    bpe->byte_fallback = options->byte_fallback;
     bpe->fuse_unknown = options->fuse_unknown;
     bpe->ignore_merges = options->ignore_merges;
     PPH_TRY(set_affix(bpe->prefix, &bpe->prefix_size, options->prefix, err));
@@ -156,6 +158,8 @@ pph_status pph_bpe_new(pph_bpe **out, const pph_vocabulary *vocabulary,
         for (int form = 0; form < 4; form++)
             bpe->bytes[form][byte] = symbol_id(bpe, text, size, form & 2, form & 1);
     }
+    for (int byte = 0; byte < 256 && bpe->byte_fallback; byte++)
+        bpe->fallbacks[byte] = pph_vocabulary_find_byte(vocabulary, (uint8_t)byte);
     PPH_TRY(grow(bpe, merges, err));
     *out = PPH_TAKE(bpe);
     return PPH_OK;
@@ -239,11 +243,31 @@ static pph_status make_room(pph_bpe_scratch *scratch, size_t count, pph_error *e
     return PPH_OK;
 }
 
-/* The piece's first symbols; returns how many. Unknown ones become the unknown token or vanish. */
+static void add_symbol(symbol *symbols, size_t *count, int32_t id)
+{
+    symbols[*count] = (symbol){.id = id, .previous = (uint32_t)*count - 1, .next = END};
+    if (*count)
+        symbols[*count - 1].next = (uint32_t)*count;
+    ++*count;
+}
+
+/* The tokens of a character's bytes; false, and nothing added, when one is missing. */
+static bool add_bytes(const pph_bpe *bpe, pph_str bytes, symbol *symbols, size_t *count)
+{
+    for (size_t i = 0; i < bytes.size; i++)
+        if (bpe->fallbacks[(uint8_t)bytes.data[i]] < 0)
+            return false;
+    for (size_t i = 0; i < bytes.size; i++)
+        add_symbol(symbols, count, bpe->fallbacks[(uint8_t)bytes.data[i]]);
+    return true;
+}
+
+/* The piece's first symbols; returns how many. Unknown ones become the unknown token, which waits for
+ * the next known one when such are to be fused, or vanish. */
 static size_t split(const pph_bpe *bpe, pph_str piece, symbol *symbols)
 {
     size_t count = 0;
-    bool unknown_before = false;
+    bool waits = false;
     for (size_t at = 0, size; at < piece.size; at += size) {
         int32_t id;
         if (bpe->byte_level) {
@@ -253,17 +277,20 @@ static size_t split(const pph_bpe *bpe, pph_str piece, symbol *symbols)
             pph_utf8_decode(piece, at, &size);
             id = symbol_id(bpe, piece.data + at, size, at > 0, at + size == piece.size);
         }
-        bool unknown = id < 0;
-        if (unknown)
-            id = unknown_before && bpe->fuse_unknown ? -1 : bpe->unknown;
-        unknown_before = unknown;
-        if (id < 0)
+        if (id < 0 && bpe->byte_fallback &&
+            add_bytes(bpe, (pph_str){piece.data + at, size}, symbols, &count))
             continue;
-        symbols[count] = (symbol){.id = id, .previous = (uint32_t)count - 1, .next = END};
-        if (count)
-            symbols[count - 1].next = (uint32_t)count;
-        count++;
+        if (waits && (id >= 0 || !bpe->fuse_unknown)) {
+            add_symbol(symbols, &count, bpe->unknown);
+            waits = false;
+        }
+        if (id >= 0)
+            add_symbol(symbols, &count, id);
+        else
+            waits = bpe->unknown >= 0;
     }
+    if (waits)
+        add_symbol(symbols, &count, bpe->unknown);
     return count;
 }
 

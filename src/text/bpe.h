@@ -12,11 +12,13 @@
  * suffix         put after the last symbol of a piece (end_of_word_suffix: CLIP's "</w>")
  * unknown        the token for symbols that the vocabulary lacks; empty: they vanish
  * byte_level     symbols are bytes, written in the alphabet of byte_level.h; else characters
+ * byte_fallback  a character that the vocabulary lacks becomes the tokens of its bytes ("<0x0A>"),
+ *                where those are all there
  * fuse_unknown   neighbouring unknown symbols become one token
  * ignore_merges  a piece that is a token as it stands is that token */
 typedef struct pph_bpe_options {
     pph_str prefix, suffix, unknown;
-    bool byte_level, fuse_unknown, ignore_merges;
+    bool byte_level, byte_fallback, fuse_unknown, ignore_merges;
 } pph_bpe_options;
 
 /* Immutable once all merges are in, and then for any number of threads. */

@@ -8,8 +8,8 @@
 /* Immutable, for any number of threads. */
 typedef struct pph_normalizer pph_normalizer;
 
-/* json    the "normalizer" of tokenizer.json: null, NFC, Lowercase, Replace, or a Sequence of them;
- *         borrowed for the call
+/* json    the "normalizer" of tokenizer.json: null, a step of any kind that there is, or a Sequence
+ *         of them; borrowed for the call
  * Errors  PPH_UNSUPPORTED (another kind, which the sentence names), PPH_CORRUPT, PPH_TOO_LARGE,
  *         PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_normalizer_new(pph_normalizer **out, const pph_json *json,

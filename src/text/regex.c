@@ -47,18 +47,36 @@ static void free_compile(pcre2_compile_context **context)
     pcre2_compile_context_free(*context);
 }
 
-/* PCRE2's \s also takes U+180E, so \s and \S are spelled out; a \S within a class cannot be. */
-static pph_status spell_spaces(pph_str pattern, pph_buffer *out, pph_error *err)
+/* What stands for a class of the dialect, inside brackets; NULL: PCRE2 means the same. PCRE2's \s also
+ * takes U+180E, and its \w no marks. */
+static const char *spelled_class(char name)
+{
+    switch (name) {
+    case 's':
+    case 'S':
+        return SPACES;
+    case 'w':
+    case 'W':
+        return "\\p{L}\\p{M}\\p{Nd}\\p{Pc}";
+    default:
+        return NULL;
+    }
+}
+
+/* Spell the classes out; a \S or \W within brackets cannot be, and stays PCRE2's. */
+static pph_status spell_classes(pph_str pattern, pph_buffer *out, pph_error *err)
 {
     bool in_class = false;
     for (size_t at = 0; at < pattern.size; at++) {
         char c = pattern.data[at], next = at + 1 < pattern.size ? pattern.data[at + 1] : 0;
-        if (c == '\\' && next == 's') {
-            pph_str text = in_class ? PPH_STR(SPACES) : PPH_STR("[" SPACES "]");
-            PPH_TRY(pph_buffer_append(out, text.data, text.size, err));
-            at++;
-        } else if (c == '\\' && next == 'S' && !in_class) {
-            PPH_TRY(pph_buffer_append(out, "[^" SPACES "]", sizeof "[^" SPACES "]" - 1, err));
+        const char *class = c == '\\' ? spelled_class(next) : NULL;
+        bool without = next == 'S' || next == 'W';
+        if (class && !(without && in_class)) {
+            PPH_TRY(pph_buffer_print(out, err, "%s%s%s",
+                                     in_class  ? ""
+                                     : without ? "[^"
+                                               : "[",
+                                     class, in_class ? "" : "]"));
             at++;
         } else if (c == '\\' && next) {
             PPH_TRY(pph_buffer_append(out, pattern.data + at, 2, err));
@@ -74,7 +92,7 @@ static pph_status spell_spaces(pph_str pattern, pph_buffer *out, pph_error *err)
 static pph_status compile(pph_regex *regex, pph_str pattern, pph_error *err)
 {
     PPH_AUTO(pph_buffer_deinit) pph_buffer spelled = {0};
-    PPH_TRY(spell_spaces(pattern, &spelled, err));
+    PPH_TRY(spell_classes(pattern, &spelled, err));
     PPH_AUTO(free_general)
     pcre2_general_context *general = pcre2_general_context_create(allocate, release, NULL);
     PPH_AUTO(free_compile)
@@ -84,11 +102,13 @@ static pph_status compile(pph_regex *regex, pph_str pattern, pph_error *err)
         return PPH_FAIL_MEMORY(err, sizeof *regex);
     pcre2_set_match_limit(regex->limits, STEP_LIMIT);
     pcre2_set_heap_limit(regex->limits, HEAP_LIMIT);
+    pcre2_set_newline(options, PCRE2_NEWLINE_LF);
     int number;
     PCRE2_SIZE offset;
     regex->code =
         pcre2_compile((PCRE2_SPTR)(spelled.size ? (const char *)spelled.data : ""), spelled.size,
-                      PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &number, &offset, options);
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &number,
+                      &offset, options);
     if (!regex->code) {
         if (number == PCRE2_ERROR_HEAP_FAILED)
             return PPH_FAIL_MEMORY(err, spelled.size);

@@ -11,7 +11,8 @@ typedef struct pph_regex pph_regex;
 typedef struct pph_regex_scratch pph_regex_scratch;
 
 /* Compile a pattern in the dialect of tokenizer.json (Oniguruma's): classes, case and \p{..} are
- * Unicode's, and white space is the White_Space property, which PCRE2's own \s is not.
+ * Unicode's, white space is the White_Space property, which PCRE2's own \s is not, words have marks
+ * in them, and ^ and $ hold at every line.
  * pattern  valid UTF-8, at most 64 KiB
  * Errors   PPH_CORRUPT with PCRE2's reason and the offset, PPH_TOO_LARGE, PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_regex_new(pph_regex **out, pph_str pattern, pph_error *err);

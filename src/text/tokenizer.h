@@ -14,9 +14,9 @@ typedef struct pph_tokenizer pph_tokenizer;
 /* path    a model folder, with tokenizer.json, or (for a CLIP) vocab.json and merges.txt; or a
  *         tokenizer.json itself. tokenizer_config.json and special_tokens_map.json beside it are
  *         read where they are.
- * Errors  PPH_NOT_FOUND (no tokenizer there), PPH_UNSUPPORTED (a kind, which the sentence names, that
- *         is not byte-pair encoding with the steps of CLIP or GPT-2), PPH_CORRUPT, PPH_TOO_LARGE,
- *         PPH_IO, PPH_OUT_OF_MEMORY
+ * Errors  PPH_NOT_FOUND (no tokenizer there), PPH_UNSUPPORTED (a kind of tokenizer or of a step,
+ *         which the sentence names, that is not known), PPH_CORRUPT, PPH_TOO_LARGE, PPH_IO,
+ *         PPH_OUT_OF_MEMORY
  * Source  the file format of Hugging Face tokenizers, which is the authority on every step */
 PPH_CHECKED pph_status pph_tokenizer_open(pph_tokenizer **out, const char *path, pph_error *err);
 
@@ -27,15 +27,26 @@ PPH_CHECKED pph_status pph_tokenizer_parse(pph_tokenizer **out, const char *name
 /* Accepts NULL; clears *tokenizer. */
 void pph_tokenizer_close(pph_tokenizer **tokenizer);
 
+/* What is cut of two texts that are too long together: of the longer one until both are as long, then
+ * of both; of the first alone; of the second alone. */
+typedef enum pph_truncation {
+    PPH_TRUNCATE_LONGEST,
+    PPH_TRUNCATE_FIRST,
+    PPH_TRUNCATE_SECOND
+} pph_truncation;
+
 /* bare           without the tokens that the model wants around a text (start, end)
  * parse_special  special tokens that are spelled out in the text count as such; else they are text
  *                like any other, so that a text cannot forge the marks of a prompt
  * limit          at most so many tokens, those around the text included; 0: any number
  * truncate       a text that is too long is cut at its end, the tokens around it staying; else it is
- *                an error */
+ *                an error
+ * left           it is cut at its beginning instead
+ * strategy       which of two texts is cut */
 typedef struct pph_tokenizer_options {
-    bool bare, parse_special, truncate;
+    bool bare, parse_special, truncate, left;
     size_t limit;
+    pph_truncation strategy;
 } pph_tokenizer_options;
 
 /* All of it off. */
@@ -46,10 +57,28 @@ pph_tokenizer_options pph_tokenizer_defaults(void);
  * out      starts as {0}; replaced, its room reused; contents undefined on error
  * Errors   PPH_INVALID_ARGUMENT (not UTF-8, with the offset; a limit below the tokens around the
  *          text), PPH_TOO_LARGE (past the limit, by how much), PPH_UNSUPPORTED (the tokenizer's
- *          regular expression gave up), PPH_OUT_OF_MEMORY */
+ *          regular expression gave up; a character that its model cannot express),
+ *          PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_tokenizer_encode(const pph_tokenizer *tokenizer, pph_str text,
                                             const pph_tokenizer_options *options, pph_tokens *out,
                                             pph_error *err);
+
+/* Two texts as one input, as sentence-pair models want it.
+ * types  as many as ids: which of the two a token belongs to, as the model counts
+ *        (token_type_ids) */
+typedef struct pph_encoding {
+    pph_tokens ids, types;
+} pph_encoding;
+
+void pph_encoding_deinit(pph_encoding *encoding);
+
+/* first, second, options, Errors  as above; PPH_TOO_LARGE also where the one text that may be cut is
+ *                                 too short for it; PPH_UNSUPPORTED for a template without pairs
+ * out                             starts as {0}; replaced, its room reused */
+PPH_CHECKED pph_status pph_tokenizer_encode_pair(const pph_tokenizer *tokenizer, pph_str first,
+                                                 pph_str second,
+                                                 const pph_tokenizer_options *options,
+                                                 pph_encoding *out, pph_error *err);
 
 /* Append the text of `count` ids, as UTF-8; bytes that make no character become U+FFFD.
  * skip_special  leave special tokens out
@@ -73,7 +102,23 @@ int32_t pph_tokenizer_start(const pph_tokenizer *tokenizer);
 int32_t pph_tokenizer_end(const pph_tokenizer *tokenizer);
 int32_t pph_tokenizer_pad(const pph_tokenizer *tokenizer);
 
+/* Whether the token is a mark of structure, not text. */
+bool pph_tokenizer_is_special(const pph_tokenizer *tokenizer, int32_t id);
+
 /* model_max_length of tokenizer_config.json; 0 when it sets no bound. */
 size_t pph_tokenizer_limit(const pph_tokenizer *tokenizer);
+
+/* "truncation" and "padding" of tokenizer.json, which nothing here follows by itself.
+ * truncates   whether it asks for it: to `limit` tokens, by `strategy`, at the beginning if `left`
+ * pads        whether it asks for it: with `pad`, of type `pad_type`, to `length` tokens (0: to the
+ *             longest of a batch), rounded up to `multiple` (0: not), at the beginning if `pad_left` */
+typedef struct pph_tokenizer_settings {
+    bool truncates, left, pads, pad_left;
+    pph_truncation strategy;
+    size_t limit, length, multiple;
+    int32_t pad, pad_type;
+} pph_tokenizer_settings;
+
+const pph_tokenizer_settings *pph_tokenizer_wants(const pph_tokenizer *tokenizer);
 
 #endif

@@ -1,77 +1,14 @@
-/* Makes a tokenizer from its description. Refuses models other than BPE, and steps that it does not
- * know, by name. */
+/* Makes a tokenizer from its description. Refuses models and steps that it does not know, by name. */
 #include "text/tokenizer_load.h"
 
 #include "base/mem.h"
-#include <inttypes.h>
+#include "text/subword_json.h"
 #include <stdlib.h>
-#include <string.h>
 
 #define TOKEN_LIMIT ((size_t)64 << 10)
 /* What CLIP's files mean where they name no tokens. */
 #define START_TOKEN "<|startoftext|>"
 #define END_TOKEN   "<|endoftext|>"
-
-/* ---- vocabulary and merges ---- */
-
-static pph_status load_vocabulary(pph_vocabulary *to, const pph_json *vocab, pph_error *err)
-{
-    if (!pph_json_is_object(vocab))
-        return PPH_FAIL(err, PPH_CORRUPT, "the model has no 'vocab' of tokens and ids");
-    PPH_TRY(pph_lookup_reserve(&to->ids, pph_json_size(vocab), err));
-    for (void *it = pph_json_first(vocab); it; it = pph_json_next(vocab, it)) {
-        pph_str token = pph_json_key(it);
-        if (!pph_json_is_integer(pph_json_value(it)))
-            return PPH_FAIL(err, PPH_CORRUPT, "the id of token '%.*s' is not a whole number",
-                            (int)PPH_MIN(token.size, (size_t)60), token.data);
-        PPH_TRY(pph_vocabulary_add(to, token, pph_json_integer(pph_json_value(it)), err));
-    }
-    return PPH_OK;
-}
-
-static pph_status bad_merge(pph_str text, pph_error *err)
-{
-    return PPH_FAIL(err, PPH_CORRUPT, "the merge '%.*s' is not two tokens with a space between",
-                    (int)PPH_MIN(text.size, (size_t)60), text.size ? text.data : "");
-}
-
-/* "a b": exactly one space, and something on both sides. */
-static pph_status add_merge_text(pph_bpe *bpe, pph_str text, pph_error *err)
-{
-    const char *space = text.size ? memchr(text.data, ' ', text.size) : NULL;
-    size_t left = space ? (size_t)(space - text.data) : 0;
-    if (!left || left + 1 == text.size || memchr(space + 1, ' ', text.size - left - 1))
-        return bad_merge(text, err);
-    return pph_bpe_add_merge(bpe, (pph_str){text.data, left},
-                             (pph_str){space + 1, text.size - left - 1}, err);
-}
-
-static pph_status add_merge_json(pph_bpe *bpe, const pph_json *merge, pph_error *err)
-{
-    if (!pph_json_is_array(merge))
-        return add_merge_text(bpe, pph_json_string(merge), err);
-    const pph_json *left = pph_json_at(merge, 0), *right = pph_json_at(merge, 1);
-    if (pph_json_size(merge) != 2 || !pph_json_is_string(left) || !pph_json_is_string(right))
-        return bad_merge((pph_str){0}, err);
-    return pph_bpe_add_merge(bpe, pph_json_string(left), pph_json_string(right), err);
-}
-
-/* merges.txt: one a line, CRLF or not; "#version" lines and empty ones are passed over. */
-static pph_status add_merge_lines(pph_bpe *bpe, pph_str lines, pph_error *err)
-{
-    while (lines.size) {
-        const char *newline = memchr(lines.data, '\n', lines.size);
-        size_t size = newline ? (size_t)(newline - lines.data) : lines.size;
-        pph_str line = {lines.data, size};
-        size_t step = newline ? size + 1 : size;
-        lines = (pph_str){lines.data + step, lines.size - step};
-        if (pph_str_ends(line, "\r"))
-            line.size--;
-        if (line.size && !pph_str_starts(line, "#version"))
-            PPH_TRY(add_merge_text(bpe, line, err));
-    }
-    return PPH_OK;
-}
 
 /* The text of a token that config or map name ("bos_token"), as text or as {"content": ..}. */
 static pph_str named_token(const pph_tokenizer_source *source, const char *key)
@@ -91,52 +28,6 @@ static pph_str named_or(const pph_tokenizer_source *source, const char *key, con
 {
     pph_str text = named_token(source, key);
     return text.size ? text : pph_str_view(fallback);
-}
-
-static pph_status load_model(pph_tokenizer *t, const pph_tokenizer_source *source, pph_error *err)
-{
-    const pph_json *model = pph_json_get(source->root, "model");
-    pph_bpe_options options = {
-        .prefix = pph_json_string(pph_json_get(model, "continuing_subword_prefix")),
-        .suffix = pph_json_string(pph_json_get(model, "end_of_word_suffix")),
-        .unknown = pph_json_string(pph_json_get(model, "unk_token")),
-        .byte_level = pph_pretokenizer_byte_level(t->pretokenizer),
-    };
-    if (source->framed)
-        options.unknown = named_or(source, "unk_token", END_TOKEN);
-    bool byte_fallback = false;
-    PPH_TRY(pph_json_get_bool(model, "fuse_unk", false, &options.fuse_unknown, err));
-    PPH_TRY(pph_json_get_bool(model, "ignore_merges", false, &options.ignore_merges, err));
-    PPH_TRY(pph_json_get_bool(model, "byte_fallback", false, &byte_fallback, err));
-    if (byte_fallback)
-        return PPH_FAIL(err, PPH_UNSUPPORTED,
-                        "a BPE model with 'byte_fallback' (SentencePiece's) is not supported");
-    PPH_TRY(pph_bpe_new(&t->bpe, &t->vocabulary, &options, pph_json_size(source->merges), err));
-    t->suffix_size = options.suffix.size;
-    t->suffix = pph_str_copy(options.suffix);
-    if (!t->suffix)
-        return PPH_FAIL_MEMORY(err, options.suffix.size + 1);
-    if (!source->merges)
-        return add_merge_lines(t->bpe, source->lines, err);
-    if (!pph_json_is_array(source->merges))
-        return PPH_FAIL(err, PPH_CORRUPT, "the model's 'merges' are not a list");
-    for (size_t i = 0; i < pph_json_size(source->merges); i++)
-        PPH_TRY(add_merge_json(t->bpe, pph_json_at(source->merges, i), err));
-    return PPH_OK;
-}
-
-static pph_status check_kind(const pph_json *model, pph_error *err)
-{
-    const pph_json *type = pph_json_get(model, "type");
-    pph_str name = pph_json_string(type);
-    if (!pph_json_is_object(model))
-        return PPH_FAIL(err, PPH_CORRUPT, "has no 'model'; is it a tokenizer.json?");
-    /* Old files leave the type out; only BPE has merges. */
-    if (pph_json_is_null(type) ? pph_json_is_array(pph_json_get(model, "merges"))
-                               : pph_str_equal(name, PPH_STR("BPE")))
-        return PPH_OK;
-    return PPH_FAIL(err, PPH_UNSUPPORTED, "its model is of the kind '%.*s'; BPE is supported",
-                    (int)PPH_MIN(name.size, (size_t)40), name.size ? name.data : "");
 }
 
 /* ---- added and special tokens ---- */
@@ -204,81 +95,6 @@ static int32_t named_id(const pph_tokenizer *t, const pph_tokenizer_source *sour
     return text.size ? pph_tokenizer_find(t, text) : -1;
 }
 
-/* ---- what goes around a text ---- */
-
-/* [text, id] of RobertaProcessing and BertProcessing; an empty text adds nothing. */
-static pph_status add_pair(pph_tokens *to, const pph_json *pair, pph_error *err)
-{
-    const pph_json *id = pph_json_at(pair, 1);
-    if (!pph_json_is_integer(id) || pph_json_integer(id) < 0 ||
-        pph_json_integer(id) >= PPH_VOCABULARY_LIMIT)
-        return PPH_FAIL(err, PPH_CORRUPT, "the post-processor's 'cls' or 'sep' has no id");
-    return pph_tokens_add(to, (int32_t)pph_json_integer(id), err);
-}
-
-/* The ids of a SpecialToken of a TemplateProcessing. */
-static pph_status add_template_token(pph_tokens *to, const pph_json *tokens, pph_str name,
-                                     pph_error *err)
-{
-    for (void *it = pph_json_first(tokens); it; it = pph_json_next(tokens, it)) {
-        if (!pph_str_equal(pph_json_key(it), name))
-            continue;
-        const pph_json *ids = pph_json_get(pph_json_value(it), "ids");
-        for (size_t i = 0; i < pph_json_size(ids); i++) {
-            int64_t id = pph_json_integer(pph_json_at(ids, i));
-            if (!pph_json_is_integer(pph_json_at(ids, i)) || id < 0 || id >= PPH_VOCABULARY_LIMIT)
-                return PPH_FAIL(err, PPH_CORRUPT, "the template's token '%.*s' has a bad id",
-                                (int)PPH_MIN(name.size, (size_t)60), name.data);
-            PPH_TRY(pph_tokens_add(to, (int32_t)id, err));
-        }
-        return PPH_OK;
-    }
-    return PPH_FAIL(err, PPH_CORRUPT, "the template uses '%.*s', which it does not define",
-                    (int)PPH_MIN(name.size, (size_t)60), name.size ? name.data : "");
-}
-
-static pph_status load_template(pph_tokenizer *t, const pph_json *json, pph_error *err)
-{
-    const pph_json *single = pph_json_get(json, "single");
-    pph_tokens *to = &t->before;
-    if (!pph_json_is_array(single))
-        return PPH_FAIL(err, PPH_CORRUPT, "the template has no 'single' list");
-    for (size_t i = 0; i < pph_json_size(single); i++) {
-        const pph_json *item = pph_json_at(single, i);
-        if (!pph_json_is_null(pph_json_get(item, "Sequence")))
-            to = &t->after;
-        else
-            PPH_TRY(add_template_token(
-                to, pph_json_get(json, "special_tokens"),
-                pph_json_string(pph_json_get(pph_json_get(item, "SpecialToken"), "id")), err));
-    }
-    return PPH_OK;
-}
-
-static pph_status load_frame(pph_tokenizer *t, const pph_json *json, int depth, pph_error *err)
-{
-    if (pph_json_is_null(json))
-        return PPH_OK;
-    pph_str type = pph_json_string(pph_json_get(json, "type"));
-    if (pph_str_equal(type, PPH_STR("ByteLevel"))) /* it only moves offsets */
-        return PPH_OK;
-    if (pph_str_equal(type, PPH_STR("RobertaProcessing")) ||
-        pph_str_equal(type, PPH_STR("BertProcessing"))) {
-        PPH_TRY(add_pair(&t->before, pph_json_get(json, "cls"), err));
-        return add_pair(&t->after, pph_json_get(json, "sep"), err);
-    }
-    if (pph_str_equal(type, PPH_STR("TemplateProcessing")))
-        return load_template(t, json, err);
-    if (pph_str_equal(type, PPH_STR("Sequence")) && depth < 4) {
-        const pph_json *list = pph_json_get(json, "processors");
-        for (size_t i = 0; i < pph_json_size(list); i++)
-            PPH_TRY(load_frame(t, pph_json_at(list, i), depth + 1, err));
-        return PPH_OK;
-    }
-    return PPH_FAIL(err, PPH_UNSUPPORTED, "the post-processor '%.*s' is not supported",
-                    (int)PPH_MIN(type.size, (size_t)40), type.size ? type.data : "");
-}
-
 /* vocab.json with merges.txt: the frame and the special tokens are what config and map name. */
 static pph_status load_named_frame(pph_tokenizer *t, pph_regex_scratch *scratch,
                                    const pph_tokenizer_source *source, pph_error *err)
@@ -293,21 +109,29 @@ static pph_status load_named_frame(pph_tokenizer *t, pph_regex_scratch *scratch,
             return PPH_FAIL(err, PPH_CORRUPT, "the %s '%.*s' is not in the vocabulary",
                             named[i].key, (int)PPH_MIN(text.size, (size_t)60), text.data);
         PPH_TRY(add_token(t, scratch, text, (pph_added){.id = id, .special = true}, err));
-        PPH_TRY(pph_tokens_add(i ? &t->after : &t->before, id, err));
+        PPH_TRY(pph_slots_add(&t->frame.single, (pph_slot){.id = id}, err));
+        if (!i)
+            PPH_TRY(pph_slots_add(&t->frame.single, (pph_slot){.kind = PPH_SLOT_FIRST}, err));
     }
     return PPH_OK;
 }
 
-static pph_status load_settings(pph_tokenizer *t, const pph_tokenizer_source *source,
-                                pph_error *err)
+/* The token that stands first or last around a text, or -1. */
+static int32_t edge(const pph_slots *slots, bool last)
+{
+    const pph_slot *slot = slots->count ? &slots->at[last ? slots->count - 1 : 0] : NULL;
+    return slot && slot->kind == PPH_SLOT_TOKEN ? slot->id : -1;
+}
+
+static pph_status load_named(pph_tokenizer *t, const pph_tokenizer_source *source, pph_error *err)
 {
     t->start = named_id(t, source, "bos_token");
     t->end = named_id(t, source, "eos_token");
     t->pad = named_id(t, source, "pad_token");
-    if (t->start < 0 && t->before.count)
-        t->start = t->before.ids[0];
-    if (t->end < 0 && t->after.count)
-        t->end = t->after.ids[t->after.count - 1];
+    if (t->start < 0)
+        t->start = edge(&t->frame.single, false);
+    if (t->end < 0)
+        t->end = edge(&t->frame.single, true);
     if (t->pad < 0) {
         int64_t id = -1;
         PPH_TRY(pph_json_get_integer(pph_json_get(source->root, "padding"), "pad_id", 0,
@@ -320,24 +144,73 @@ static pph_status load_settings(pph_tokenizer *t, const pph_tokenizer_source *so
     return PPH_OK;
 }
 
+/* "truncation" and "padding", where they are not null. */
+static pph_status load_settings(pph_tokenizer_settings *to, const pph_json *root, pph_error *err)
+{
+    const pph_json *cut = pph_json_get(root, "truncation"), *pad = pph_json_get(root, "padding");
+    const pph_json *strategy = pph_json_get(pad, "strategy");
+    pph_str which = pph_json_string(pph_json_get(cut, "strategy"));
+    int64_t limit = 0, length = 0, multiple = 0, id = 0, type = 0;
+    PPH_TRY(pph_json_get_integer(cut, "max_length", 0, INT32_MAX, 0, &limit, err));
+    PPH_TRY(pph_json_get_integer(strategy, "Fixed", 0, INT32_MAX, 0, &length, err));
+    PPH_TRY(pph_json_get_integer(pad, "pad_to_multiple_of", 0, INT32_MAX, 0, &multiple, err));
+    PPH_TRY(pph_json_get_integer(pad, "pad_id", 0, PPH_VOCABULARY_LIMIT - 1, 0, &id, err));
+    PPH_TRY(pph_json_get_integer(pad, "pad_type_id", 0, INT32_MAX, 0, &type, err));
+    *to = (pph_tokenizer_settings){
+        .truncates = pph_json_is_object(cut),
+        .left = pph_str_equal(pph_json_string(pph_json_get(cut, "direction")), PPH_STR("Left")),
+        .strategy = pph_str_equal(which, PPH_STR("OnlyFirst"))    ? PPH_TRUNCATE_FIRST
+                    : pph_str_equal(which, PPH_STR("OnlySecond")) ? PPH_TRUNCATE_SECOND
+                                                                  : PPH_TRUNCATE_LONGEST,
+        .limit = (size_t)limit,
+        .pads = pph_json_is_object(pad),
+        .pad_left = pph_str_equal(pph_json_string(pph_json_get(pad, "direction")), PPH_STR("Left")),
+        .length = (size_t)length,
+        .multiple = (size_t)multiple,
+        .pad = (int32_t)id,
+        .pad_type = (int32_t)type,
+    };
+    return PPH_OK;
+}
+
+static pph_status load_model(pph_tokenizer *t, const pph_tokenizer_source *source, pph_error *err)
+{
+    const pph_json *root = source->root;
+    pph_subword_source from = {
+        .model = pph_json_get(root, "model"),
+        .vocab = source->vocab,
+        .merges = source->merges,
+        .lines = source->lines,
+    };
+    if (source->framed)
+        from.unknown = named_or(source, "unk_token", END_TOKEN);
+    pph_subword_kind kind;
+    PPH_TRY(pph_subword_kind_of(&kind, from.model, err));
+    PPH_TRY(pph_normalizer_new(&t->normalizer, pph_json_get(root, "normalizer"), err));
+    PPH_TRY(pph_pretokenizer_new(&t->pretokenizer, pph_json_get(root, "pre_tokenizer"),
+                                 pph_subword_takes_bytes(kind, from.model), err));
+    from.byte_level = pph_pretokenizer_byte_level(t->pretokenizer);
+    PPH_TRY(pph_subword_read_vocabulary(&t->vocabulary, kind, &from, err));
+    PPH_TRY(pph_subword_read(&t->model, kind, &t->vocabulary, &from, err));
+    pph_str suffix = pph_json_string(pph_json_get(from.model, "end_of_word_suffix"));
+    return pph_decode_steps_new(&t->decoder, pph_json_get(root, "decoder"), suffix, err);
+}
+
 pph_status pph_tokenizer_load(pph_tokenizer **out, const pph_tokenizer_source *source,
                               pph_error *err)
 {
-    PPH_TRY(check_kind(pph_json_get(source->root, "model"), err));
     PPH_AUTO(pph_tokenizer_close) pph_tokenizer *t = pph_alloc(sizeof *t);
     if (!t)
         return PPH_FAIL_MEMORY(err, sizeof *t);
     PPH_AUTO(pph_regex_scratch_free) pph_regex_scratch *scratch = NULL;
     PPH_TRY(pph_regex_scratch_new(&scratch, err));
-    PPH_TRY(pph_normalizer_new(&t->normalizer, pph_json_get(source->root, "normalizer"), err));
-    PPH_TRY(
-        pph_pretokenizer_new(&t->pretokenizer, pph_json_get(source->root, "pre_tokenizer"), err));
-    PPH_TRY(load_vocabulary(&t->vocabulary, source->vocab, err));
     PPH_TRY(load_model(t, source, err));
     PPH_TRY(load_added(t, scratch, pph_json_get(source->root, "added_tokens"), err));
-    PPH_TRY(source->framed ? load_named_frame(t, scratch, source, err)
-                           : load_frame(t, pph_json_get(source->root, "post_processor"), 0, err));
-    PPH_TRY(load_settings(t, source, err));
+    PPH_TRY(source->framed
+                ? load_named_frame(t, scratch, source, err)
+                : pph_frame_init(&t->frame, pph_json_get(source->root, "post_processor"), err));
+    PPH_TRY(load_named(t, source, err));
+    PPH_TRY(load_settings(&t->settings, source->root, err));
     pph_added_set_finish(&t->raw);
     pph_added_set_finish(&t->normalized);
     if (t->special.count)

@@ -5,28 +5,34 @@
 
 #include "base/json.h"
 #include "text/added.h"
-#include "text/bpe.h"
+#include "text/decode_steps.h"
+#include "text/frame.h"
 #include "text/normalizer.h"
 #include "text/pretokenizer.h"
+#include "text/subword.h"
 #include "text/tokenizer.h"
 
 /* vocabulary   the model's tokens; `extra` those that were added and that the model lacks
  * raw          added tokens looked for in the text as it came; `normalized` in normalised text
- * special      ids of special tokens, sorted
- * before       ids put before a text, `after` behind it
- * suffix       what ends a word in the vocabulary ("</w>"), owned; decoded as a space */
+ * special      ids of special tokens, sorted */
 struct pph_tokenizer {
     pph_vocabulary vocabulary, extra;
     pph_normalizer *normalizer;
     pph_pretokenizer *pretokenizer;
-    pph_bpe *bpe;
+    pph_subword model;
     pph_added_set raw, normalized;
-    pph_tokens special, before, after;
-    char *suffix;
-    size_t suffix_size;
+    pph_tokens special;
+    pph_frame frame;
+    pph_decode_steps *decoder;
+    pph_tokenizer_settings settings;
     int32_t start, end, pad;
     size_t limit;
 };
+
+/* The tokens of a text without any around it, appended.
+ * Errors as pph_tokenizer_encode */
+PPH_CHECKED pph_status pph_tokenizer_plain_ids(const pph_tokenizer *tokenizer, pph_str text,
+                                               bool parse_special, pph_tokens *out, pph_error *err);
 
 /* The parts that a tokenizer is described by; all borrowed.
  * root     tokenizer.json's: normalizer, pre_tokenizer, post_processor, model, added_tokens

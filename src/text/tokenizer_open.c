@@ -18,6 +18,7 @@ static const char clip_steps[] =
     "N}]+\"},"
     "\"behavior\":\"Removed\",\"invert\":true},"
     "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}]},"
+    "\"decoder\":{\"type\":\"ByteLevel\"},"
     "\"model\":{\"type\":\"BPE\",\"end_of_word_suffix\":\"</w>\"}}";
 
 /* folder/name on the heap. */

@@ -2,6 +2,7 @@
 #include "text/tokens.h"
 
 #include "base/mem.h"
+#include <string.h>
 
 void pph_tokens_deinit(pph_tokens *tokens)
 {
@@ -26,6 +27,15 @@ pph_status pph_tokens_add(pph_tokens *tokens, int32_t id, pph_error *err)
 {
     PPH_TRY(make_room(tokens, tokens->count + 1, err));
     tokens->ids[tokens->count++] = id;
+    return PPH_OK;
+}
+
+pph_status pph_tokens_append(pph_tokens *tokens, const pph_tokens *more, pph_error *err)
+{
+    PPH_TRY(make_room(tokens, tokens->count + more->count, err));
+    if (more->count)
+        memcpy(tokens->ids + tokens->count, more->ids, more->count * sizeof *more->ids);
+    tokens->count += more->count;
     return PPH_OK;
 }
 

@@ -54,6 +54,7 @@ pph_status pph_vocabulary_add(pph_vocabulary *vocabulary, pph_str text, int64_t 
     if (!vocabulary->tokens[id].size)
         vocabulary->tokens[id] = kept;
     vocabulary->size = PPH_MAX(vocabulary->size, (size_t)id + 1);
+    vocabulary->longest = PPH_MAX(vocabulary->longest, text.size);
     return PPH_OK;
 }
 
@@ -61,6 +62,13 @@ int32_t pph_vocabulary_find(const pph_vocabulary *vocabulary, pph_str text)
 {
     uint32_t id;
     return pph_lookup_find(&vocabulary->ids, text, &id) ? (int32_t)id : -1;
+}
+
+int32_t pph_vocabulary_find_byte(const pph_vocabulary *vocabulary, uint8_t byte)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    const char text[6] = {'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};
+    return pph_vocabulary_find(vocabulary, (pph_str){text, sizeof text});
 }
 
 pph_str pph_vocabulary_token(const pph_vocabulary *vocabulary, int64_t id)

@@ -13,6 +13,7 @@
 typedef struct pph_vocabulary {
     pph_str *tokens;
     size_t size, capacity;
+    size_t longest; /* of the texts, in bytes */
     pph_lookup ids;
 } pph_vocabulary;
 
@@ -28,6 +29,9 @@ PPH_CHECKED pph_status pph_vocabulary_add(pph_vocabulary *vocabulary, pph_str te
 
 /* The id of a token, or -1. */
 int32_t pph_vocabulary_find(const pph_vocabulary *vocabulary, pph_str text);
+
+/* The id of the token that stands for a byte ("<0x0A>"), or -1. */
+int32_t pph_vocabulary_find_byte(const pph_vocabulary *vocabulary, uint8_t byte);
 
 /* The token of an id; an empty view when there is none. */
 pph_str pph_vocabulary_token(const pph_vocabulary *vocabulary, int64_t id);

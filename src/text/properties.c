@@ -1,0 +1,88 @@
+/* Today's Unicode less what came later: for each property the stretches in which a character that has
+ * it today had it not, found by asking the tokenizers library about every code point. Stateless. */
+#include "text/properties.h"
+
+typedef struct stretch {
+    uint32_t first, last;
+} stretch;
+
+static const stretch late_punctuation[] = {
+    {0x61D, 0x61D},     {0x9FD, 0xA76},     {0xC77, 0xC84},     {0x1B7D, 0x1B7E},
+    {0x2E43, 0x2E5D},   {0x10EAD, 0x10F89}, {0x1144B, 0x1145D}, {0x11660, 0x116B9},
+    {0x1183B, 0x11C71}, {0x11EF7, 0x11FFF}, {0x12FF1, 0x12FF2}, {0x16E97, 0x16FE2},
+    {0x1E95E, 0x1E95F},
+};
+
+static const stretch late_nonspacing[] = {
+    {0x7FD, 0x7FD},     {0x898, 0x8E1},     {0x9FE, 0x9FE},     {0xAFA, 0xAFF},
+    {0xB55, 0xB55},     {0xC04, 0xC3C},     {0xD00, 0xD00},     {0xD3B, 0xD3C},
+    {0xD81, 0xD81},     {0xEBA, 0xEBA},     {0xECE, 0xECE},     {0x180F, 0x1886},
+    {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFB},   {0xA82C, 0xA82C},   {0xA8C5, 0xA8C5},
+    {0xA8FF, 0xA8FF},   {0xA9BD, 0xA9BD},   {0x10D24, 0x10F85}, {0x11070, 0x11074},
+    {0x110C2, 0x110C2}, {0x111C9, 0x111C9}, {0x111CF, 0x111CF}, {0x1123E, 0x11241},
+    {0x1133B, 0x1133B}, {0x11438, 0x1145E}, {0x1182F, 0x11F42}, {0x13440, 0x13455},
+    {0x16F4F, 0x16F4F}, {0x16FE4, 0x16FE4}, {0x1CF00, 0x1CF46}, {0x1E000, 0x1E4EF},
+    {0x1E944, 0x1E94A},
+};
+
+static const stretch late_marks[] = {
+    {0x7FD, 0x7FD},     {0x898, 0x8D3},     {0x9FE, 0x9FE},     {0xAFA, 0xAFF},
+    {0xB55, 0xB55},     {0xC04, 0xC3C},     {0xCF3, 0xD00},     {0xD3B, 0xD3C},
+    {0xD81, 0xD81},     {0xEBA, 0xEBA},     {0xECE, 0xECE},     {0x1715, 0x1715},
+    {0x180F, 0x180F},   {0x1ABF, 0x1ACE},   {0x1CF7, 0x1CF7},   {0x1DF6, 0x1DFA},
+    {0xA82C, 0xA82C},   {0xA8FF, 0xA8FF},   {0x10D24, 0x10F85}, {0x11070, 0x11074},
+    {0x110C2, 0x110C2}, {0x11145, 0x11146}, {0x111C9, 0x111C9}, {0x111CE, 0x111CF},
+    {0x11241, 0x11241}, {0x1133B, 0x1133B}, {0x1145E, 0x1145E}, {0x1182C, 0x11A99},
+    {0x11D31, 0x11F42}, {0x13440, 0x13455}, {0x16F4F, 0x16F4F}, {0x16F7F, 0x16F87},
+    {0x16FE4, 0x16FF1}, {0x1CF00, 0x1CF46}, {0x1E08F, 0x1E4EF},
+};
+
+static bool within(uint32_t point, const stretch *stretches, size_t count)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (point > stretches[middle].last)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && point >= stretches[low].first;
+}
+
+bool pph_text_punctuation(uint32_t point)
+{
+    if (point < 0x80)
+        return (point >= '!' && point <= '/') || (point >= ':' && point <= '@') ||
+               (point >= '[' && point <= '`') || (point >= '{' && point <= '~');
+    if (pph_unicode_punctuation(point))
+        return !within(point, late_punctuation, PPH_COUNT(late_punctuation));
+    return point == 0x166D || point == 0x111C9;
+}
+
+bool pph_text_nonspacing(uint32_t point)
+{
+    if (point < 0x300)
+        return false;
+    if (pph_unicode_nonspacing(point))
+        return !within(point, late_nonspacing, PPH_COUNT(late_nonspacing));
+    return point == 0x1734;
+}
+
+bool pph_text_mark(uint32_t point)
+{
+    if (point < 0x300)
+        return false;
+    if (pph_unicode_mark(point))
+        return !within(point, late_marks, PPH_COUNT(late_marks));
+    return point == 0x1CF2 || point == 0x1CF3;
+}
+
+bool pph_text_ideograph(uint32_t point)
+{
+    static const stretch ideographs[] = {
+        {0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},   {0x20000, 0x2A6DF},
+        {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F}, {0x2B920, 0x2CEAF}, {0x2F800, 0x2FA1F},
+    };
+    return point >= 0x3400 && within(point, ideographs, PPH_COUNT(ideographs));
+}

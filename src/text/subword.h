@@ -1,0 +1,42 @@
+/* The model of a tokenizer: what turns a piece of text into tokens. One of several algorithms, each in
+ * a file of its own. */
+#ifndef PPH_TEXT_SUBWORD_H
+#define PPH_TEXT_SUBWORD_H
+
+#include "text/bpe.h"
+#include "text/wordpiece.h"
+
+typedef enum pph_subword_kind {
+    PPH_SUBWORD_BPE,
+    PPH_SUBWORD_WORDPIECE,
+    PPH_SUBWORD_WORDS /* a piece is a token, or unknown */
+} pph_subword_kind;
+
+/* Immutable once made, and then for any number of threads.
+ * vocabulary  borrowed by the models below
+ * unknown     of PPH_SUBWORD_WORDS: the token for other pieces, or -1: they vanish */
+typedef struct pph_subword {
+    pph_subword_kind kind;
+    const pph_vocabulary *vocabulary;
+    pph_bpe *bpe;
+    pph_wordpiece *wordpiece;
+    int32_t unknown;
+} pph_subword;
+
+void pph_subword_deinit(pph_subword *subword);
+
+/* Room that encoding needs; starts as {0}, and is reused. One thread at a time. */
+typedef struct pph_subword_scratch {
+    pph_bpe_scratch bpe;
+    pph_buffer text;
+} pph_subword_scratch;
+
+void pph_subword_scratch_deinit(pph_subword_scratch *scratch);
+
+/* Append the tokens of one piece.
+ * piece   VALID UTF-8, not empty
+ * Errors  PPH_OUT_OF_MEMORY */
+PPH_CHECKED pph_status pph_subword_encode(const pph_subword *subword, pph_subword_scratch *scratch,
+                                          pph_str piece, pph_tokens *out, pph_error *err);
+
+#endif
