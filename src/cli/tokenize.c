@@ -5,8 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "text/tokenizer.h"
-#include "weights/folder.h"
+#include "model/gguf_tokenizer.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -67,16 +66,6 @@ static pph_status next_text(pph_cli_inputs *inputs, pph_cli_input *out, pph_cli_
     return pph_cli_inputs_next(inputs, true, out, step, err);
 }
 
-/* A tokenizer.json alone, or a model by its folder or any of its files. */
-static pph_status open_tokenizer(pph_tokenizer **out, const char *model, pph_error *err)
-{
-    if (pph_str_ends(pph_str_view(model), ".json"))
-        return pph_tokenizer_open(out, model, err);
-    PPH_AUTO(pph_free_at) char *folder = NULL;
-    PPH_TRY(pph_folder_find(&folder, model, err));
-    return pph_tokenizer_open(out, folder, err);
-}
-
 int pph_tokenize_run(const pph_command *self, int argc, char **argv)
 {
     PPH_AUTO(pph_cli_inputs_deinit) pph_cli_inputs inputs = {0};
@@ -96,7 +85,7 @@ int pph_tokenize_run(const pph_command *self, int argc, char **argv)
     PPH_AUTO(pph_free_at) char *model = NULL;
     PPH_AUTO(pph_tokenizer_close) pph_tokenizer *tokenizer = NULL;
     if (pph_command_model(&common, &model, &error) != PPH_OK ||
-        open_tokenizer(&tokenizer, model, &error) != PPH_OK)
+        pph_model_tokenizer_open(&tokenizer, model, &error) != PPH_OK)
         return pph_command_failed(&error);
     pph_tokenizer_options options = pph_tokenizer_defaults();
     options.bare = bare;

@@ -174,6 +174,11 @@ void pph_bpe_free(pph_bpe **bpe)
     *bpe = NULL;
 }
 
+bool pph_bpe_by_parts(const pph_bpe *bpe)
+{
+    return !bpe->byte_level && !bpe->ignore_merges && !bpe->prefix_size && !bpe->suffix_size;
+}
+
 void pph_bpe_scratch_deinit(pph_bpe_scratch *scratch)
 {
     pph_free(scratch->symbols);

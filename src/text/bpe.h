@@ -36,6 +36,10 @@ void pph_bpe_free(pph_bpe **bpe);
  * Errors  PPH_CORRUPT when a part or the whole is no token, PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_bpe_add_merge(pph_bpe *bpe, pph_str left, pph_str right, pph_error *err);
 
+/* Whether a piece may be given part by part, where no token reaches over the cuts: nothing hangs on a
+ * piece's ends, and no piece is looked up whole. */
+bool pph_bpe_by_parts(const pph_bpe *bpe);
+
 /* Room that encoding needs; starts as {0}, grows, and is reused. One thread at a time. */
 typedef struct pph_bpe_scratch {
     struct pph_bpe_symbol *symbols;

@@ -19,7 +19,8 @@ typedef enum step_kind {
     STEP_PREPEND,
     STEP_NMT,
     STEP_BYTE_LEVEL,
-    STEP_CHARSMAP
+    STEP_CHARSMAP,
+    STEP_SENTENCEPIECE
 } step_kind;
 
 /* What a step needs beside its kind. */
@@ -32,6 +33,7 @@ typedef struct step {
     pph_bert_normal bert;
     bool left, right; /* STEP_STRIP */
     pph_charsmap *charsmap;
+    pph_sentencepiece_normal sentencepiece; /* its charsmap is the one above */
 } step;
 
 struct pph_normalizer {
@@ -149,6 +151,22 @@ pph_status pph_normalizer_new(pph_normalizer **out, const pph_json *json, pph_er
     return PPH_OK;
 }
 
+pph_status pph_normalizer_sentencepiece(pph_normalizer **out, const pph_sentencepiece_normal *what,
+                                        pph_str charsmap, pph_error *err)
+{
+    PPH_AUTO(pph_normalizer_free) pph_normalizer *n = pph_alloc(sizeof *n);
+    if (!n)
+        return PPH_FAIL_MEMORY(err, sizeof *n);
+    step *to = &n->steps[n->count++];
+    to->kind = STEP_SENTENCEPIECE;
+    if (charsmap.size)
+        PPH_TRY(pph_charsmap_new(&to->charsmap, charsmap.data, charsmap.size, err));
+    to->sentencepiece = *what;
+    to->sentencepiece.charsmap = to->charsmap;
+    *out = PPH_TAKE(n);
+    return PPH_OK;
+}
+
 void pph_normalizer_free(pph_normalizer **normalizer)
 {
     pph_normalizer *n = *normalizer;
@@ -205,6 +223,8 @@ static pph_status run_step(const step *s, pph_regex_scratch *scratch, pph_str te
         return pph_normal_byte_level(text, out, err);
     case STEP_CHARSMAP:
         return pph_charsmap_run(s->charsmap, text, out, err);
+    case STEP_SENTENCEPIECE:
+        return pph_sentencepiece_normalize(&s->sentencepiece, text, out, err);
     }
     return PPH_FAIL(err, PPH_INTERNAL, "a normalizer step of no kind");
 }

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "text/regex.h"
+#include "text/sentencepiece_normal.h"
 
 /* Immutable, for any number of threads. */
 typedef struct pph_normalizer pph_normalizer;
@@ -14,6 +15,14 @@ typedef struct pph_normalizer pph_normalizer;
  *         PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_normalizer_new(pph_normalizer **out, const pph_json *json,
                                           pph_error *err);
+
+/* SentencePiece's own, of a model without a tokenizer.json.
+ * charsmap  the bytes of its compiled table, or empty
+ * what      its `charsmap` is not looked at; borrowed for the call
+ * Errors    PPH_CORRUPT (the table), PPH_OUT_OF_MEMORY */
+PPH_CHECKED pph_status pph_normalizer_sentencepiece(pph_normalizer **out,
+                                                    const pph_sentencepiece_normal *what,
+                                                    pph_str charsmap, pph_error *err);
 void pph_normalizer_free(pph_normalizer **normalizer);
 
 /* Write the normalised text over what `out` holds. Lower case is Rust's, letter by letter: without

@@ -189,6 +189,23 @@ pph_status pph_pretokenizer_new(pph_pretokenizer **out, const pph_json *json, bo
     return PPH_OK;
 }
 
+pph_status pph_pretokenizer_of_patterns(pph_pretokenizer **out, const char *const *patterns,
+                                        size_t limit, pph_error *err)
+{
+    PPH_AUTO(pph_pretokenizer_free) pph_pretokenizer *p = pph_alloc(sizeof *p);
+    if (!p)
+        return PPH_FAIL_MEMORY(err, sizeof *p);
+    p->byte_level = true;
+    for (size_t i = 0; i < limit && patterns[i]; i++) {
+        stage *to;
+        PPH_TRY(next_stage(p, &to, err));
+        to->behaviour = PPH_ISOLATED;
+        PPH_TRY(pph_regex_new(&to->pattern.regex, pph_str_view(patterns[i]), err));
+    }
+    *out = PPH_TAKE(p);
+    return PPH_OK;
+}
+
 void pph_pretokenizer_free(pph_pretokenizer **pretokenizer)
 {
     pph_pretokenizer *p = *pretokenizer;

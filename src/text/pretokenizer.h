@@ -16,6 +16,14 @@ typedef struct pph_pretokenizer pph_pretokenizer;
  *         PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_pretokenizer_new(pph_pretokenizer **out, const pph_json *json,
                                             bool plain, pph_error *err);
+
+/* A byte-level one that cuts by one pattern after the other, matches and what lies between being
+ * pieces.
+ * patterns  up to the first NULL, `limit` at most
+ * Errors    PPH_CORRUPT (a pattern), PPH_OUT_OF_MEMORY */
+PPH_CHECKED pph_status pph_pretokenizer_of_patterns(pph_pretokenizer **out,
+                                                    const char *const *patterns, size_t limit,
+                                                    pph_error *err);
 void pph_pretokenizer_free(pph_pretokenizer **pretokenizer);
 
 /* Whether the model's symbols are bytes in the alphabet of byte_level.h, the pieces below being the

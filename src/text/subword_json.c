@@ -11,6 +11,7 @@ static const struct {
     pph_subword_kind kind;
 } kinds[] = {
     {"BPE", PPH_SUBWORD_BPE},
+    {"Unigram", PPH_SUBWORD_UNIGRAM},
     {"WordPiece", PPH_SUBWORD_WORDPIECE},
     {"WordLevel", PPH_SUBWORD_WORDS},
 };
@@ -25,6 +26,8 @@ pph_status pph_subword_kind_of(pph_subword_kind *out, const pph_json *model, pph
         name = PPH_STR("BPE");
     else if (pph_json_is_null(type) && pph_json_get(model, "max_input_chars_per_word"))
         name = PPH_STR("WordPiece");
+    else if (pph_json_is_null(type) && pph_json_is_array(pph_json_get(model, "vocab")))
+        name = PPH_STR("Unigram");
     for (size_t i = 0; i < PPH_COUNT(kinds); i++)
         if (pph_str_equal(name, pph_str_view(kinds[i].name))) {
             *out = kinds[i].kind;
@@ -52,6 +55,24 @@ static pph_status read_object(pph_vocabulary *to, const pph_json *vocab, pph_err
             return PPH_FAIL(err, PPH_CORRUPT, "the id of token '%.*s' is not a whole number",
                             (int)PPH_MIN(token.size, (size_t)60), token.data);
         PPH_TRY(pph_vocabulary_add(to, token, pph_json_integer(pph_json_value(it)), err));
+    }
+    return PPH_OK;
+}
+
+/* [[token, score], ..], ids counting from 0. */
+static pph_status read_list(pph_vocabulary *to, const pph_json *vocab, pph_error *err)
+{
+    if (!pph_json_is_array(vocab))
+        return PPH_FAIL(err, PPH_CORRUPT, "the model has no 'vocab' list of tokens and scores");
+    PPH_TRY(pph_lookup_reserve(&to->ids, pph_json_size(vocab), err));
+    for (size_t i = 0; i < pph_json_size(vocab); i++) {
+        const pph_json *pair = pph_json_at(vocab, i);
+        pph_str token = pph_json_string(pph_json_at(pair, 0));
+        if (!pph_json_is_string(pph_json_at(pair, 0)) || !pph_json_is_number(pph_json_at(pair, 1)))
+            return PPH_FAIL(err, PPH_CORRUPT, "token %zu of the 'vocab' is not a text and a score",
+                            i);
+        if (token.size)
+            PPH_TRY(pph_vocabulary_add(to, token, (int64_t)i, err));
     }
     return PPH_OK;
 }
@@ -144,11 +165,29 @@ static pph_status read_wordpiece(pph_subword *out, const pph_vocabulary *vocabul
     return pph_wordpiece_new(&out->wordpiece, vocabulary, &options, err);
 }
 
+static pph_status read_unigram(pph_subword *out, const pph_vocabulary *vocabulary,
+                               const pph_subword_source *source, pph_error *err)
+{
+    pph_unigram_options options = {.unknown = -1};
+    int64_t unknown = -1;
+    PPH_TRY(pph_json_get_integer(source->model, "unk_id", 0, PPH_VOCABULARY_LIMIT - 1, -1, &unknown,
+                                 err));
+    PPH_TRY(pph_json_get_bool(source->model, "byte_fallback", false, &options.byte_fallback, err));
+    options.unknown = (int32_t)unknown;
+    PPH_TRY(pph_unigram_new(&out->unigram, vocabulary, &options, err));
+    for (size_t i = 0; i < vocabulary->size; i++)
+        if (vocabulary->tokens[i].size)
+            PPH_TRY(pph_unigram_add(out->unigram, (int32_t)i,
+                                    pph_json_number(pph_json_at(pph_json_at(source->vocab, i), 1)),
+                                    err));
+    return PPH_OK;
+}
+
 pph_status pph_subword_read_vocabulary(pph_vocabulary *out, pph_subword_kind kind,
                                        const pph_subword_source *source, pph_error *err)
 {
-    (void)kind;
-    return read_object(out, source->vocab, err);
+    return kind == PPH_SUBWORD_UNIGRAM ? read_list(out, source->vocab, err)
+                                       : read_object(out, source->vocab, err);
 }
 
 pph_status pph_subword_read(pph_subword *out, pph_subword_kind kind,
@@ -162,6 +201,10 @@ pph_status pph_subword_read(pph_subword *out, pph_subword_kind kind,
         return read_bpe(out, vocabulary, source, err);
     case PPH_SUBWORD_WORDPIECE:
         return read_wordpiece(out, vocabulary, source, err);
+    case PPH_SUBWORD_UNIGRAM:
+        return read_unigram(out, vocabulary, source, err);
+    case PPH_SUBWORD_SCORE_BPE: /* no tokenizer.json has it */
+        break;
     case PPH_SUBWORD_WORDS:
         out->unknown = pph_vocabulary_find(
             vocabulary, pph_json_string(pph_json_get(source->model, "unk_token")));

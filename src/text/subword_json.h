@@ -7,7 +7,7 @@
 
 /* What the model is read from; all borrowed for the calls.
  * model       tokenizer.json's
- * vocab       its tokens: an object of token -> id
+ * vocab       its tokens: an object of token -> id; of Unigram a list of [token, score]
  * merges      of BPE: a list of "a b" or ["a", "b"], or NULL and then `lines`, those of a merges.txt
  * unknown     the unknown token where `model` names none
  * byte_level  the pieces are plain text, the vocabulary is in the alphabet of byte_level.h */

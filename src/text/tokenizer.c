@@ -6,6 +6,8 @@
 
 /* Normalising makes a text this much longer at most; no honest step comes near it. */
 #define NORMAL_LIMIT ((size_t)1 << 28)
+/* From this size on words come again so often that keeping them pays. */
+#define CACHED_TEXT ((size_t)8 << 10)
 
 void pph_tokenizer_close(pph_tokenizer **tokenizer)
 {
@@ -118,6 +120,7 @@ pph_status pph_tokenizer_plain_ids(const pph_tokenizer *tokenizer, pph_str text,
     work w = {.tokenizer = tokenizer,
               .out = out,
               .normal = PPH_BUFFER_LIMIT(NORMAL_LIMIT),
+              .model = {.caches = text.size >= CACHED_TEXT},
               .parse_special = parse_special};
     PPH_TRY(pph_regex_scratch_new(&w.regex, err));
     return encode_text(&w, text, err);

@@ -11,9 +11,10 @@
 /* Immutable once open, and then for any number of threads. */
 typedef struct pph_tokenizer pph_tokenizer;
 
-/* path    a model folder, with tokenizer.json, or (for a CLIP) vocab.json and merges.txt; or a
- *         tokenizer.json itself. tokenizer_config.json and special_tokens_map.json beside it are
- *         read where they are.
+/* path    a model folder, with tokenizer.json, or (for a CLIP) vocab.json and merges.txt, or
+ *         SentencePiece's tokenizer.model or spiece.model, or BERT's vocab.txt; or such a file itself
+ *         but for CLIP's. tokenizer_config.json and special_tokens_map.json beside it are read where
+ *         they are.
  * Errors  PPH_NOT_FOUND (no tokenizer there), PPH_UNSUPPORTED (a kind of tokenizer or of a step,
  *         which the sentence names, that is not known), PPH_CORRUPT, PPH_TOO_LARGE, PPH_IO,
  *         PPH_OUT_OF_MEMORY

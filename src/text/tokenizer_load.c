@@ -38,9 +38,8 @@ static int by_id(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Make `text` an added token; what is looked for in normalised text is normalised itself. */
-static pph_status add_token(pph_tokenizer *t, pph_regex_scratch *scratch, pph_str text,
-                            pph_added token, pph_error *err)
+pph_status pph_tokenizer_add(pph_tokenizer *t, pph_regex_scratch *scratch, pph_str text,
+                             pph_added token, pph_error *err)
 {
     if (pph_vocabulary_find(&t->vocabulary, text) < 0)
         PPH_TRY(pph_vocabulary_add(&t->extra, text, token.id, err));
@@ -74,7 +73,7 @@ static pph_status load_added_one(pph_tokenizer *t, pph_regex_scratch *scratch, c
     PPH_TRY(pph_json_get_bool(json, "single_word", false, &token.single_word, err));
     PPH_TRY(pph_json_get_bool(json, "lstrip", false, &token.left, err));
     PPH_TRY(pph_json_get_bool(json, "rstrip", false, &token.right, err));
-    return add_token(t, scratch, text, token, err);
+    return pph_tokenizer_add(t, scratch, text, token, err);
 }
 
 static pph_status load_added(pph_tokenizer *t, pph_regex_scratch *scratch, const pph_json *list,
@@ -95,6 +94,17 @@ static int32_t named_id(const pph_tokenizer *t, const pph_tokenizer_source *sour
     return text.size ? pph_tokenizer_find(t, text) : -1;
 }
 
+void pph_tokenizer_complete(pph_tokenizer *t)
+{
+    pph_added_set_finish(&t->raw);
+    pph_added_set_finish(&t->normalized);
+    if (t->special.count)
+        qsort(t->special.ids, t->special.count, sizeof *t->special.ids, by_id);
+    for (size_t i = 0; i < t->special.count && t->model.unigram; i++)
+        pph_unigram_forbid(t->model.unigram, t->special.ids[i]);
+    pph_subword_look(&t->model);
+}
+
 /* vocab.json with merges.txt: the frame and the special tokens are what config and map name. */
 static pph_status load_named_frame(pph_tokenizer *t, pph_regex_scratch *scratch,
                                    const pph_tokenizer_source *source, pph_error *err)
@@ -108,7 +118,7 @@ static pph_status load_named_frame(pph_tokenizer *t, pph_regex_scratch *scratch,
         if (id < 0)
             return PPH_FAIL(err, PPH_CORRUPT, "the %s '%.*s' is not in the vocabulary",
                             named[i].key, (int)PPH_MIN(text.size, (size_t)60), text.data);
-        PPH_TRY(add_token(t, scratch, text, (pph_added){.id = id, .special = true}, err));
+        PPH_TRY(pph_tokenizer_add(t, scratch, text, (pph_added){.id = id, .special = true}, err));
         PPH_TRY(pph_slots_add(&t->frame.single, (pph_slot){.id = id}, err));
         if (!i)
             PPH_TRY(pph_slots_add(&t->frame.single, (pph_slot){.kind = PPH_SLOT_FIRST}, err));
@@ -211,10 +221,7 @@ pph_status pph_tokenizer_load(pph_tokenizer **out, const pph_tokenizer_source *s
                 : pph_frame_init(&t->frame, pph_json_get(source->root, "post_processor"), err));
     PPH_TRY(load_named(t, source, err));
     PPH_TRY(load_settings(&t->settings, source->root, err));
-    pph_added_set_finish(&t->raw);
-    pph_added_set_finish(&t->normalized);
-    if (t->special.count)
-        qsort(t->special.ids, t->special.count, sizeof *t->special.ids, by_id);
+    pph_tokenizer_complete(t);
     *out = PPH_TAKE(t);
     return PPH_OK;
 }

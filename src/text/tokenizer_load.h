@@ -36,7 +36,7 @@ PPH_CHECKED pph_status pph_tokenizer_plain_ids(const pph_tokenizer *tokenizer, p
 
 /* The parts that a tokenizer is described by; all borrowed.
  * root     tokenizer.json's: normalizer, pre_tokenizer, post_processor, model, added_tokens
- * vocab    an object of token -> id
+ * vocab    the model's tokens, as subword_json.h has them
  * merges   a list of "a b" or ["a", "b"], or NULL and then `lines`, those of a merges.txt
  * config   tokenizer_config.json, or NULL; `map` special_tokens_map.json, or NULL
  * framed   the start and end tokens of config or map go around a text, whatever root says */
@@ -45,6 +45,14 @@ typedef struct pph_tokenizer_source {
     pph_str lines;
     bool framed;
 } pph_tokenizer_source;
+
+/* Make `text` an added token. What is looked for in normalised text is normalised itself.
+ * scratch  as the normaliser wants it */
+PPH_CHECKED pph_status pph_tokenizer_add(pph_tokenizer *tokenizer, pph_regex_scratch *scratch,
+                                         pph_str text, pph_added token, pph_error *err);
+
+/* After the last part was made: what hangs on all of them. */
+void pph_tokenizer_complete(pph_tokenizer *tokenizer);
 
 /* Errors as pph_tokenizer_open; the sentence does not name a file. */
 PPH_CHECKED pph_status pph_tokenizer_load(pph_tokenizer **out, const pph_tokenizer_source *source,

@@ -4,6 +4,8 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "text/sentencepiece_model.h"
+#include "text/tokenizer_tables.h"
 #include <string.h>
 
 #define FILE_LIMIT ((size_t)256 << 20)
@@ -133,34 +135,132 @@ static pph_status open_vocab(pph_tokenizer **out, const char *folder, pph_error 
     return finish(out, &source, "vocab.json", err);
 }
 
+/* ---- other files ---- */
+
+/* SentencePiece's: around a text goes what the config says, else what the file's name lets expect:
+ * Llama's tokenizer.model begins texts, T5's spiece.model ends them. */
+static pph_status open_sentencepiece(pph_tokenizer **out, const char *path, const char *folder,
+                                     pph_error *err)
+{
+    PPH_AUTO(pph_json_free) pph_json *config = NULL;
+    PPH_AUTO(pph_buffer_deinit) pph_buffer bytes = PPH_BUFFER_LIMIT(FILE_LIMIT);
+    pph_sentencepiece_frame frame = {0};
+    bool t5 = pph_str_equal(pph_str_view(pph_path_name(path)), PPH_STR("spiece.model"));
+    PPH_TRY(load_optional(&config, folder, "tokenizer_config.json", err));
+    PPH_TRY(pph_json_get_bool(config, "add_bos_token", !t5, &frame.adds_start, err));
+    PPH_TRY(pph_json_get_bool(config, "add_eos_token", t5, &frame.adds_end, err));
+    PPH_TRY(pph_file_read(path, &bytes, err));
+    pph_status status = pph_sentencepiece_parse(out, bytes.data, bytes.size, &frame, err);
+    return status == PPH_OK ? PPH_OK : pph_error_prefix(err, status, pph_path_name(path));
+}
+
+/* Lines, each a token; `ids` of those that BERT names. */
+typedef struct lines {
+    pph_str *tokens;
+    uint8_t *kinds;
+    size_t count;
+} lines;
+
+static void lines_deinit(lines *l)
+{
+    pph_free(l->tokens);
+    pph_free(l->kinds);
+}
+
+static pph_status split_lines(lines *out, pph_str text, pph_error *err)
+{
+    size_t count = 1;
+    for (size_t i = 0; i < text.size; i++)
+        count += text.data[i] == '\n';
+    out->tokens = pph_alloc_array(count, sizeof *out->tokens);
+    out->kinds = pph_alloc_array(count, sizeof *out->kinds);
+    if (!out->tokens || !out->kinds)
+        return PPH_FAIL_MEMORY(err, count * sizeof *out->tokens);
+    while (text.size) {
+        const char *newline = memchr(text.data, '\n', text.size);
+        pph_str line = {text.data, newline ? (size_t)(newline - text.data) : text.size};
+        size_t step = line.size + (newline ? 1 : 0);
+        text = (pph_str){text.data + step, text.size - step};
+        line.size -= pph_str_ends(line, "\r");
+        out->kinds[out->count] = PPH_TOKEN_NORMAL;
+        out->tokens[out->count++] = line;
+    }
+    return PPH_OK;
+}
+
+/* BERT's vocab.txt: a token a line. */
+static pph_status open_vocab_text(pph_tokenizer **out, const char *path, const char *folder,
+                                  pph_error *err)
+{
+    static const char *const names[] = {"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"};
+    PPH_AUTO(pph_json_free) pph_json *config = NULL;
+    PPH_AUTO(pph_buffer_deinit) pph_buffer bytes = PPH_BUFFER_LIMIT(FILE_LIMIT);
+    PPH_AUTO(lines_deinit) lines l = {0};
+    int32_t ids[PPH_COUNT(names)] = {-1, -1, -1, -1, -1};
+    bool lower = true;
+    PPH_TRY(load_optional(&config, folder, "tokenizer_config.json", err));
+    PPH_TRY(pph_json_get_bool(config, "do_lower_case", true, &lower, err));
+    PPH_TRY(pph_file_read(path, &bytes, err));
+    pph_str text = {bytes.size ? (const char *)bytes.data : "", bytes.size};
+    size_t offset = pph_utf8_check(text);
+    if (offset != SIZE_MAX)
+        return PPH_FAIL(err, PPH_CORRUPT, "vocab.txt: byte %zu is not UTF-8", offset);
+    PPH_TRY(split_lines(&l, text, err));
+    for (size_t i = 0; i < l.count; i++)
+        for (size_t n = 0; n < PPH_COUNT(names); n++)
+            if (pph_str_equal(l.tokens[i], pph_str_view(names[n]))) {
+                ids[n] = (int32_t)PPH_MIN(i, (size_t)INT32_MAX);
+                l.kinds[i] = PPH_TOKEN_CONTROL;
+            }
+    const pph_tokenizer_tables tables = {
+        .model = PPH_TABLES_WORDPIECE,
+        .tokens = l.tokens,
+        .kinds = l.kinds,
+        .count = l.count,
+        .lower = lower,
+        .adds_start = true,
+        .adds_end = true,
+        .start = ids[1],
+        .end = ids[2],
+        .unknown = ids[0],
+        .separator = ids[2],
+        .pad = ids[3],
+    };
+    pph_status status = pph_tokenizer_make(out, &tables, err);
+    return status == PPH_OK ? PPH_OK : pph_error_prefix(err, status, "vocab.txt");
+}
+
+/* Files that are a whole tokenizer, the better first. */
+static const struct {
+    const char *name;
+    pph_status (*open)(pph_tokenizer **out, const char *path, const char *folder, pph_error *err);
+} wholes[] = {
+    {"tokenizer.json", open_json},
+    {"tokenizer.model", open_sentencepiece},
+    {"spiece.model", open_sentencepiece},
+    {"vocab.txt", open_vocab_text},
+};
+
 static pph_status open_folder(pph_tokenizer **out, const char *folder, pph_error *err)
 {
-    static const struct {
-        const char *name, *kind;
-    } others[] = {{"tokenizer.model", "SentencePiece"},
-                  {"spiece.model", "SentencePiece"},
-                  {"sentencepiece.bpe.model", "SentencePiece"},
-                  {"vocab.txt", "WordPiece"},
-                  {"vocab.json", "merges.txt is missing"}};
-    bool there = false, vocab = false, merges = false;
-    PPH_TRY(has(&there, folder, "tokenizer.json", err));
+    bool vocab = false, merges = false, there = false;
     PPH_TRY(has(&vocab, folder, "vocab.json", err));
     PPH_TRY(has(&merges, folder, "merges.txt", err));
-    if (there) {
+    for (size_t i = 0; i < PPH_COUNT(wholes); i++) {
         PPH_AUTO(pph_free_at) char *path = NULL;
-        PPH_TRY(join(&path, folder, "tokenizer.json", err));
-        return open_json(out, path, folder, err);
+        PPH_TRY(join(&path, folder, wholes[i].name, err));
+        if (pph_file_look(path) != PPH_FILE_MISSING)
+            return wholes[i].open(out, path, folder, err);
+        if (i == 0 && vocab && merges)
+            return open_vocab(out, folder, err);
     }
-    if (vocab && merges)
-        return open_vocab(out, folder, err);
-    for (size_t i = 0; i < PPH_COUNT(others); i++) {
-        PPH_TRY(has(&there, folder, others[i].name, err));
-        if (there)
-            return PPH_FAIL(err, PPH_UNSUPPORTED,
-                            "%s: its tokenizer is only in %s (%s), which is not read; save it with "
-                            "transformers to get a tokenizer.json",
-                            folder, others[i].name, others[i].kind);
-    }
+    PPH_TRY(has(&there, folder, "sentencepiece.bpe.model", err));
+    if (there || vocab)
+        return PPH_FAIL(err, PPH_UNSUPPORTED,
+                        "%s: its tokenizer is only in %s, which is not read; save it with "
+                        "transformers to get a tokenizer.json",
+                        folder,
+                        there ? "sentencepiece.bpe.model" : "vocab.json, without merges.txt");
     return PPH_FAIL(err, PPH_NOT_FOUND,
                     "%s: has neither tokenizer.json nor vocab.json with merges.txt; without them "
                     "the model cannot read text",
@@ -180,5 +280,8 @@ pph_status pph_tokenizer_open(pph_tokenizer **out, const char *path, pph_error *
                                 : pph_str_copy((pph_str){path, (size_t)(name - path)});
     if (!folder)
         return PPH_FAIL_MEMORY(err, strlen(path) + 1);
+    for (size_t i = 0; i < PPH_COUNT(wholes); i++)
+        if (pph_str_equal(pph_str_view(name), pph_str_view(wholes[i].name)))
+            return wholes[i].open(out, path, folder, err);
     return open_json(out, path, folder, err);
 }

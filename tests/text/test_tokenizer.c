@@ -499,7 +499,11 @@ static const struct {
     {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}}", PPH_CORRUPT,
      "unknown token '[UNK]'"},
     {"{\"model\":{\"type\":\"Unheard\"}}", PPH_UNSUPPORTED, "of the kind 'Unheard'"},
-    {"{\"model\":{\"type\":\"Unigram\"}}", PPH_UNSUPPORTED, "of the kind 'Unigram'"},
+    {"{\"model\":{\"type\":\"Unigram\"}}", PPH_CORRUPT, "no 'vocab' list"},
+    {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}}", PPH_CORRUPT,
+     "not a text and a score"},
+    {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":7,\"vocab\":[[\"a\",0]]}}", PPH_CORRUPT,
+     "unknown token's id 7"},
     {"{\"model\":{\"vocab\":{}}}", PPH_UNSUPPORTED, "of the kind ''"},
     {"{\"model\":{\"type\":\"BPE\"}}", PPH_CORRUPT, "no 'vocab'"},
     {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":\"0\"}}}", PPH_CORRUPT, "id of token 'a'"},
@@ -588,7 +592,7 @@ static void test_folders(void **state)
     check_refused("/nowhere/at/all", PPH_NOT_FOUND, "no such file or folder");
     check_refused(folder, PPH_NOT_FOUND, "has neither tokenizer.json nor");
     write_file(folder, "tokenizer.model", "x", 1);
-    check_refused(folder, PPH_UNSUPPORTED, "only in tokenizer.model (SentencePiece)");
+    check_refused(folder, PPH_CORRUPT, "tokenizer.model: is no SentencePiece model");
     write_file(folder, "vocab.json", "{\"a\":0}", 7);
     write_file(folder, "merges.txt", "", 0);
     check_refused(folder, PPH_UNSUPPORTED, "not a CLIP's");
