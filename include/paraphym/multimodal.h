@@ -1,4 +1,5 @@
-/* Pictures and text in one space: a CLIP model, served.
+/* Pictures and text as vectors, of one space where the model is a CLIP: a model, served. A model of texts
+ * alone (BERT and its family) takes texts; one that judges pairs of texts is for rerank.h.
  *
  * Every operation returns a future at once, never NULL, from any thread; what it reads from its
  * arguments it copies before it returns. Downloads run on the shared runtime, decoding and resizing
@@ -36,11 +37,22 @@ typedef struct pph_multimodal_options {
     int64_t fetch_timeout_ms; /* 0: 30 s */
     pph_priority priority;    /* PPH_PRIORITY_NORMAL by default */
     int64_t timeout_ms;       /* of each operation, loading included: PPH_TIMEOUT; 0: none */
+    const char *task;         /* what texts are for, see below; NULL: nothing is said; copied */
+    size_t dimensions;        /* vectors cut to so many, then of unit length again; 0: all */
 } pph_multimodal_options;
 
+/* Tasks. Models of texts may want words before a text that say what it is for. A task names them: "query"
+ * and "document" are always known, and add nothing where the model's folder has no prompt for them; any
+ * other name has to stand in its config_sentence_transformers.json. Without a task the folder's
+ * default_prompt_name counts. Models whose folder does not name the words that they want (E5's "query: ",
+ * BGE's instruction) get texts as they are: put the words before them.
+ *
+ * Dimensions. Models that were trained for it (Matryoshka) give useful vectors in their first so many
+ * numbers; asking for more than there are is an error of each input. */
 PPH_API pph_multimodal_options pph_multimodal_defaults(void);
 
-/* Serve the model in `folder` (Hugging Face layout). Returns before it is loaded: the first requests
+/* Serve the model in `folder` (Hugging Face layout; of sentence-transformers, with its settings for pooling and
+ * what follows; without them text models are pooled by the mean). Returns before it is loaded: the first requests
  * wait for that, and are told when it fails. A folder that lacks a tower, a projection or a
  * tokenizer serves what it can.
  * options  NULL for the defaults

@@ -10,6 +10,7 @@
 #include <paraphym/multimodal.h>
 #include <paraphym/pool.h>
 #include <paraphym/precision.h>
+#include <paraphym/rerank.h>
 #include <paraphym/runtime.h>
 #include <paraphym/sampling.h>
 #include <paraphym/status.h>

@@ -1,6 +1,7 @@
 /* A BERT: its folder, its parts, and batches of texts. Texts lie behind each other without padding, and
  * all members of the team work on all of a batch's rows; each then pools the texts of its share. One
- * thread uses a model at a time; a second is refused, not made to wait. */
+ * thread uses a model at a time; a second is refused, not made to wait. Several models may share the
+ * weights: each has working memory of its own, and the last to close takes them along. */
 #include "model/bert.h"
 #include "model/bert_parts.h"
 #include "model/crew.h"
@@ -21,7 +22,9 @@ enum { MEMBER_ROWS = 1024, GRAIN = 8 };
 /* Activations that a call may hold at once, over all members. */
 #define ROOM ((size_t)96 << 20)
 
-struct pph_bert {
+/* What all who share a model have in common. Constant once opened, but for the count. */
+typedef struct shared {
+    atomic_int references;
     char *folder; /* as given, for messages */
     pph_weights *weights;
     pph_bert_config config;
@@ -29,14 +32,18 @@ struct pph_bert {
     pph_bert_input input;
     pph_bert_head head;
     pph_encoder *encoder;
-    pph_crew crew;
     bool every_row; /* the encoder gives them all */
+} shared;
+
+struct pph_bert {
+    shared *of;
+    pph_crew crew;
     atomic_bool busy;
 };
 
 /* ---- opening ---- */
 
-static pph_status make_encoder(pph_bert *b, const pph_bert_source *source, pph_error *err)
+static pph_status make_encoder(shared *b, const pph_bert_source *source, pph_error *err)
 {
     const pph_bert_config *config = source->config;
     char prefix[PPH_PARAMETER_NAME];
@@ -61,7 +68,7 @@ static pph_status make_encoder(pph_bert *b, const pph_bert_source *source, pph_e
     return pph_encoder_new(&b->encoder, source->weights, &options, source->team, err);
 }
 
-static pph_status make_parts(pph_bert *b, const pph_bert_source *source, pph_error *err)
+static pph_status make_parts(shared *b, const pph_bert_source *source, pph_error *err)
 {
     size_t context = (size_t)b->config.context;
     if (source->sentence->max_tokens)
@@ -77,14 +84,25 @@ static pph_status make_parts(pph_bert *b, const pph_bert_source *source, pph_err
     return PPH_OK;
 }
 
-pph_status pph_bert_open(pph_bert **out, const char *folder, const pph_model_options *options,
-                         pph_error *err)
+static void unref(shared *b)
 {
-    PPH_AUTO(pph_bert_close) pph_bert *b = pph_alloc(sizeof *b);
+    if (!b || atomic_fetch_sub(&b->references, 1) != 1)
+        return;
+    pph_encoder_free(&b->encoder);
+    pph_bert_head_deinit(&b->head);
+    pph_bert_input_deinit(&b->input);
+    pph_weights_close(&b->weights);
+    pph_free(b->folder);
+    pph_free(b);
+}
+
+static pph_status open_shared(shared *b, const char *folder, const pph_model_options *options,
+                              pph_error *err)
+{
     PPH_AUTO(pph_free_at) char *found = NULL;
     PPH_AUTO(pph_sentence_free) pph_sentence *sentence = NULL;
-    if (!b || !(b->folder = pph_str_copy(pph_str_view(folder))))
-        return PPH_FAIL_MEMORY(err, sizeof *b);
+    if (!(b->folder = pph_str_copy(pph_str_view(folder))))
+        return PPH_FAIL_MEMORY(err, strlen(folder) + 1);
     PPH_TRY(pph_folder_find(&found, folder, err));
     PPH_TRY(pph_config_read_bert(&b->config, found, err));
     PPH_TRY(pph_sentence_read(&sentence, found, err));
@@ -105,36 +123,60 @@ pph_status pph_bert_open(pph_bert **out, const char *folder, const pph_model_opt
                         "%.200s has no tensor '%s.weight': these are not the weights of what "
                         "config.json describes",
                         folder, layout.words);
-    PPH_TRY(pph_crew_init(&b->crew, options->team, err));
-    PPH_TRY(make_parts(b, &source, err));
-    *out = PPH_TAKE(b);
+    return make_parts(b, &source, err);
+}
+
+pph_status pph_bert_open(pph_bert **out, const char *folder, const pph_model_options *options,
+                         pph_error *err)
+{
+    PPH_AUTO(pph_bert_close) pph_bert *bert = pph_alloc(sizeof *bert);
+    if (!bert || !(bert->of = pph_alloc(sizeof *bert->of)))
+        return PPH_FAIL_MEMORY(err, sizeof *bert + sizeof *bert->of);
+    atomic_init(&bert->of->references, 1);
+    PPH_TRY(open_shared(bert->of, folder, options, err));
+    PPH_TRY(pph_crew_init(&bert->crew, options->team, err));
+    *out = PPH_TAKE(bert);
+    return PPH_OK;
+}
+
+pph_status pph_bert_share(pph_bert **out, const pph_bert *bert, pph_error *err)
+{
+    PPH_AUTO(pph_bert_close) pph_bert *other = pph_alloc(sizeof *other);
+    if (!other)
+        return PPH_FAIL_MEMORY(err, sizeof *other);
+    other->of = bert->of;
+    atomic_fetch_add(&other->of->references, 1);
+    PPH_TRY(pph_crew_init(&other->crew, bert->crew.team, err));
+    *out = PPH_TAKE(other);
     return PPH_OK;
 }
 
 void pph_bert_close(pph_bert **bert)
 {
-    pph_bert *b = PPH_TAKE(*bert);
-    if (!b)
+    pph_bert *it = PPH_TAKE(*bert);
+    if (!it)
         return;
-    pph_encoder_free(&b->encoder);
-    pph_bert_head_deinit(&b->head);
-    pph_bert_input_deinit(&b->input);
-    pph_crew_deinit(&b->crew);
-    pph_weights_close(&b->weights);
-    pph_free(b->folder);
-    pph_free(b);
+    pph_crew_deinit(&it->crew);
+    unref(it->of);
+    pph_free(it);
 }
 
 const pph_bert_info *pph_bert_describe(const pph_bert *bert)
 {
-    return &bert->info;
+    return &bert->of->info;
 }
 
 size_t pph_bert_bytes(const pph_bert *bert)
 {
-    return sizeof *bert + pph_crew_bytes(&bert->crew) + pph_encoder_bytes(bert->encoder) +
-           pph_bert_head_bytes(&bert->head) +
-           pph_bert_input_bytes(&bert->input, (size_t)bert->config.heads);
+    const shared *b = bert->of;
+    return sizeof *bert + sizeof *b + pph_encoder_bytes(b->encoder) +
+           pph_bert_head_bytes(&b->head) +
+           pph_bert_input_bytes(&b->input, (size_t)b->config.heads) + pph_crew_bytes(&bert->crew);
+}
+
+size_t pph_bert_working_bytes(const pph_bert *bert)
+{
+    return sizeof *bert + pph_crew_bytes(&bert->crew);
 }
 
 /* ---- embedding ---- */
@@ -144,7 +186,8 @@ size_t pph_bert_bytes(const pph_bert *bert)
  * pooled  f32 [count, what pooling gives], where the encoder gives every row
  * out     of its first text */
 typedef struct batch {
-    const pph_bert *b;
+    const shared *b;
+    const pph_crew *crew;
     pph_sequences sequences;
     const pph_bert_row *rows;
     const size_t *skipped;
@@ -153,7 +196,7 @@ typedef struct batch {
     pph_outcome outcome;
 } batch;
 
-static pph_status check(const pph_bert *b, const pph_texts *texts, pph_error *err)
+static pph_status check(const shared *b, const pph_texts *texts, pph_error *err)
 {
     const int32_t *ids = texts->ids;
     for (size_t i = 0; i < texts->count; ids += texts->lengths[i++]) {
@@ -191,8 +234,8 @@ static pph_status give(const batch *w, size_t begin, size_t end, pph_scratch *sc
 static void embed_share(void *context, const pph_member *member)
 {
     batch *w = context;
-    const pph_bert *b = w->b;
-    pph_scratch *scratch = b->crew.scratch[member->index];
+    const shared *b = w->b;
+    pph_scratch *scratch = w->crew->scratch[member->index];
     pph_scratch_mark mark = pph_scratch_save(scratch);
     pph_error err;
     size_t begin, end, rows = w->sequences.start[w->sequences.count];
@@ -219,7 +262,7 @@ typedef struct packing {
 } packing;
 
 /* Pack texts from `first` on, whose ids begin at `ids`; returns how many. */
-static size_t pack(const pph_bert *b, const pph_texts *texts, size_t first, const int32_t *ids,
+static size_t pack(const shared *b, const pph_texts *texts, size_t first, const int32_t *ids,
                    packing *p)
 {
     size_t count = 0, rows = 0;
@@ -240,12 +283,13 @@ static size_t pack(const pph_bert *b, const pph_texts *texts, size_t first, cons
 }
 
 /* Embed as many of the texts from `first` on as go together; *done says how many. */
-static pph_status embed_batch(const pph_bert *b, const pph_texts *texts, size_t first,
+static pph_status embed_batch(const pph_bert *bert, const pph_texts *texts, size_t first,
                               const int32_t *ids, float *out, size_t *done, pph_error *err)
 {
-    pph_scratch *scratch = b->crew.scratch[0];
+    const shared *b = bert->of;
+    pph_scratch *scratch = bert->crew.scratch[0];
     size_t most = ROOM / pph_encoder_room_bytes(b->encoder, 1, 1);
-    most = PPH_MIN(most, (size_t)MEMBER_ROWS * (size_t)pph_team_threads(b->crew.team));
+    most = PPH_MIN(most, (size_t)MEMBER_ROWS * (size_t)pph_team_threads(bert->crew.team));
     most = PPH_MAX(most, b->info.context); /* also the most texts, which have a row each */
     size_t limit = PPH_MIN(texts->count - first, most);
     packing p = {.most = most, .limit = limit};
@@ -255,7 +299,7 @@ static pph_status embed_batch(const pph_bert *b, const pph_texts *texts, size_t 
         return PPH_FAIL_MEMORY(err, most * sizeof *p.rows);
     p.pooled = p.start + limit + 1;
     p.skipped = p.pooled + limit;
-    batch w = {.b = b, .rows = p.rows, .skipped = p.skipped, .out = out};
+    batch w = {.b = b, .crew = &bert->crew, .rows = p.rows, .skipped = p.skipped, .out = out};
     size_t count = *done = pack(b, texts, first, ids, &p);
     w.sequences = (pph_sequences){
         .start = p.start, .pooled = b->every_row ? NULL : p.pooled, .count = count, .grain = GRAIN};
@@ -264,18 +308,19 @@ static pph_status embed_batch(const pph_bert *b, const pph_texts *texts, size_t 
     w.pooled = pph_scratch_take(scratch, count * b->head.pooled * sizeof *w.pooled);
     if (!w.pooled)
         return PPH_FAIL_MEMORY(err, count * b->head.pooled * sizeof *w.pooled);
-    pph_team_run(b->crew.team, embed_share, &w);
+    pph_team_run(bert->crew.team, embed_share, &w);
     return pph_outcome_give(&w.outcome, err);
 }
 
-static pph_status embed(const pph_bert *b, const pph_texts *texts, float *out, pph_error *err)
+static pph_status embed(const pph_bert *bert, const pph_texts *texts, float *out, pph_error *err)
 {
     const int32_t *ids = texts->ids;
-    PPH_TRY(check(b, texts, err));
+    PPH_TRY(check(bert->of, texts, err));
     for (size_t i = 0, done = 0; i < texts->count; i += done) {
-        pph_scratch_mark mark = pph_scratch_save(b->crew.scratch[0]);
-        pph_status status = embed_batch(b, texts, i, ids, out + i * b->info.dimensions, &done, err);
-        pph_scratch_restore(b->crew.scratch[0], mark);
+        float *at = out + i * bert->of->info.dimensions;
+        pph_scratch_mark mark = pph_scratch_save(bert->crew.scratch[0]);
+        pph_status status = embed_batch(bert, texts, i, ids, at, &done, err);
+        pph_scratch_restore(bert->crew.scratch[0], mark);
         PPH_TRY(status);
         for (size_t k = 0; k < done; k++)
             ids += texts->lengths[i + k];
@@ -288,7 +333,7 @@ pph_status pph_bert_embed(pph_bert *bert, const pph_texts *texts, float *out, pp
     if (atomic_exchange(&bert->busy, true))
         return PPH_FAIL(err, PPH_INTERNAL,
                         "%.200s is in use by another thread: one thread uses a model at a time",
-                        bert->folder);
+                        bert->of->folder);
     pph_status status = embed(bert, texts, out, err);
     atomic_store(&bert->busy, false);
     return status;

@@ -30,14 +30,19 @@ typedef struct pph_bert_info {
  * Thread  any */
 PPH_CHECKED pph_status pph_bert_open(pph_bert **out, const char *folder,
                                      const pph_model_options *options, pph_error *err);
+/* Another one on the same weights, with working memory of its own; each is closed by itself, in any
+ * order. Errors: PPH_OUT_OF_MEMORY. Thread: any, also while others of the same weights compute */
+PPH_CHECKED pph_status pph_bert_share(pph_bert **out, const pph_bert *bert, pph_error *err);
 /* Accepts NULL. Nobody may be inside another call. */
 void pph_bert_close(pph_bert **bert);
 
 /* Borrowed until the model is closed. */
 const pph_bert_info *pph_bert_describe(const pph_bert *bert);
 
-/* Heap that the weights and the kept working memory take; the mapped files come on top. */
+/* Heap that the weights and the kept working memory take, and the latter alone; the mapped files come on
+ * top. */
 size_t pph_bert_bytes(const pph_bert *bert);
+size_t pph_bert_working_bytes(const pph_bert *bert);
 
 /* Embed, or score, N texts of different lengths.
  * out      f32 [N,P]; unspecified on error

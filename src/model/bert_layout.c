@@ -1,5 +1,5 @@
 /* The names of the BERT family's tensors, kind by kind. Data, and the search for a file's prefix. */
-#include "model/bert_parts.h"
+#include "model/bert_layout.h"
 
 #include "base/mem.h"
 #include "model/parameter.h"

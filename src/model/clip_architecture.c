@@ -12,6 +12,14 @@ static pph_status open_model(void **state, const char *folder, const pph_model_o
     return PPH_OK;
 }
 
+static pph_status share_model(void **out, const void *state, pph_error *err)
+{
+    pph_clip *clip = NULL;
+    PPH_TRY(pph_clip_share(&clip, state, err));
+    *out = clip;
+    return PPH_OK;
+}
+
 static void close_model(void **state)
 {
     pph_clip *clip = PPH_TAKE(*state);
@@ -37,6 +45,11 @@ static size_t bytes(const void *state)
     return pph_clip_bytes(state);
 }
 
+static size_t working_bytes(const void *state)
+{
+    return pph_clip_working_bytes(state);
+}
+
 static pph_status embed_pixels(void *state, size_t count, const float *pixels, float *out,
                                pph_error *err)
 {
@@ -50,9 +63,11 @@ static pph_status embed_texts(void *state, const pph_texts *texts, float *out, p
 
 const pph_architecture pph_clip_architecture = {
     .open = open_model,
+    .share = share_model,
     .close = close_model,
     .describe = describe,
     .bytes = bytes,
+    .working_bytes = working_bytes,
     .embed_pixels = embed_pixels,
     .embed_texts = embed_texts,
 };

@@ -87,6 +87,21 @@ pph_status pph_model_open(pph_model **out, const char *folder, const pph_model_o
     return PPH_OK;
 }
 
+pph_status pph_model_share(pph_model **out, const pph_model *model, pph_error *err)
+{
+    PPH_AUTO(pph_model_close) pph_model *other = pph_alloc(sizeof *other);
+    if (!other)
+        return PPH_FAIL_MEMORY(err, sizeof *other);
+    other->row = model->row;
+    other->info = model->info;
+    if (!model->row->architecture->share)
+        return PPH_FAIL(err, PPH_UNSUPPORTED, "models of type '%s' do not share their weights",
+                        model->row->model_type);
+    PPH_TRY(model->row->architecture->share(&other->state, model->state, err));
+    *out = PPH_TAKE(other);
+    return PPH_OK;
+}
+
 void pph_model_close(pph_model **model)
 {
     pph_model *m = *model;
@@ -111,6 +126,12 @@ const pph_model_info *pph_model_describe(const pph_model *model)
 size_t pph_model_bytes(const pph_model *model)
 {
     return sizeof *model + model->row->architecture->bytes(model->state);
+}
+
+size_t pph_model_working_bytes(const pph_model *model)
+{
+    const pph_architecture *how = model->row->architecture;
+    return how->working_bytes ? how->working_bytes(model->state) : 0;
 }
 
 static pph_status refuse(const pph_model *model, const char *what, pph_error *err)

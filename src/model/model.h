@@ -49,9 +49,11 @@ typedef struct pph_texts {
 typedef struct pph_architecture {
     pph_status (*open)(void **state, const char *folder, const pph_model_options *options,
                        pph_error *err);
+    pph_status (*share)(void **out, const void *state, pph_error *err);
     void (*close)(void **state);
     pph_model_info (*describe)(const void *state);
     size_t (*bytes)(const void *state);
+    size_t (*working_bytes)(const void *state);
     pph_status (*embed_pixels)(void *state, size_t count, const float *pixels, float *out,
                                pph_error *err);
     pph_status (*embed_texts)(void *state, const pph_texts *texts, float *out, pph_error *err);
@@ -69,14 +71,21 @@ const pph_architecture *pph_model_find(const char *model_type);
  * Thread  any */
 PPH_CHECKED pph_status pph_model_open(pph_model **out, const char *folder,
                                       const pph_model_options *options, pph_error *err);
+/* Another model on the same weights, with working memory of its own; each is closed by itself, in any
+ * order.
+ * Errors  PPH_UNSUPPORTED (a type that cannot), PPH_OUT_OF_MEMORY
+ * Thread  any, also while others of the same weights compute */
+PPH_CHECKED pph_status pph_model_share(pph_model **out, const pph_model *model, pph_error *err);
 /* Accepts NULL. */
 void pph_model_close(pph_model **model);
 
 /* The model_type, and what there is to know. Borrowed until the model is closed. */
 const char *pph_model_type(const pph_model *model);
 const pph_model_info *pph_model_describe(const pph_model *model);
-/* Heap that the model holds now; mapped files come on top. */
+/* Heap that the model holds now; mapped files come on top. Of it, the working memory, which is not
+ * shared; 0 where a type does not tell. */
 size_t pph_model_bytes(const pph_model *model);
+size_t pph_model_working_bytes(const pph_model *model);
 
 /* Embed N prepared pictures.
  * pixels  f32 [N,3,Y,X], normalised by the model's recipe; borrowed for the call

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "model/bert_layout.h"
 #include "model/model.h"
 #include "weights/folder.h"
 #include "weights/gguf.h"
@@ -50,6 +51,8 @@ static const struct {
     {"xlm-roberta", PPH_CARD_TEXTS},
     {"distilbert", PPH_CARD_TEXTS},
     {"mpnet", PPH_CARD_TEXTS},
+    {"camembert", PPH_CARD_TEXTS},
+    {"jina_bert", PPH_CARD_TEXTS},
     {"modernbert", PPH_CARD_TEXTS},
     {"nomic_bert", PPH_CARD_TEXTS},
     {"nomic-bert", PPH_CARD_TEXTS},
@@ -112,6 +115,8 @@ const char *pph_card_capability(unsigned bit)
         return "vision";
     case PPH_CARD_GENERATION:
         return "generation";
+    case PPH_CARD_RERANK:
+        return "rerank";
     default:
         return "";
     }
@@ -281,6 +286,55 @@ static pph_status read_clip(pph_card *card, pph_error *err)
     return PPH_OK;
 }
 
+/* ---- BERT's family ---- */
+
+/* What its head makes of the encoder's rows: the length of the vectors, or its labels. */
+static size_t head_of(const pph_bert_config *config, const pph_sentence *sentence)
+{
+    size_t made = (size_t)config->width * (size_t)__builtin_popcount(sentence->poolings);
+    for (size_t i = 0; i < sentence->step_count; i++)
+        if (!sentence->steps[i].normalize)
+            made = (size_t)sentence->steps[i].outputs;
+    return config->labels ? (size_t)config->labels : made;
+}
+
+static pph_status read_bert(pph_card *card, pph_error *err)
+{
+    pph_bert_config config;
+    pph_card_tally tally = {0};
+    pph_error error;
+    PPH_AUTO(pph_weights_close) pph_weights *weights = NULL;
+    PPH_AUTO(pph_sentence_free) pph_sentence *sentence = NULL;
+    card->capabilities = 0;
+    pph_status status = pph_config_read_bert(&config, card->path, &error);
+    if (status == PPH_OK)
+        status = pph_sentence_read(&sentence, card->path, &error);
+    PPH_TRY(take_reason(card, status, &error, err));
+    PPH_TRY(count_weights(card, &tally, &weights, err));
+    if (status != PPH_OK)
+        return PPH_OK;
+    const pph_bert_layout layout = pph_bert_layout_of(&config);
+    if (weights && !pph_bert_prefix(weights, &layout)) {
+        card->supported = false;
+        give_reason(card, "has no tensor '%s.weight'", layout.words);
+    }
+    card->capabilities = config.labels ? PPH_CARD_RERANK : PPH_CARD_TEXTS;
+    if (config.labels > 1) {
+        card->capabilities = 0;
+        give_reason(card, "gives pairs of texts %d labels; one that ranks gives one",
+                    config.labels);
+    } else if (card->supported && !has_tokenizer(card->path)) {
+        card->capabilities = 0;
+        give_reason(card, "has no tokenizer.json: texts are not taken");
+    }
+    card->dimensions = head_of(&config, sentence);
+    card->context = (size_t)config.context;
+    if (sentence->max_tokens)
+        card->context = PPH_MIN(card->context, sentence->max_tokens);
+    pph_card_need_bert(card, &tally, &config, (size_t)pph_cpu_count());
+    return PPH_OK;
+}
+
 /* ---- other config.json ---- */
 
 /* The first of these members that is a whole number from 1 on; 0 when none is. Names end with NULL. */
@@ -357,7 +411,7 @@ static pph_status read_other(pph_card *card, const pph_json *root, pph_error *er
         card->image_side = (size_t)NUMBER(pph_json_is_object(vision) ? vision : root, "image_size");
     }
     PPH_TRY(read_sentence(card, err));
-    give_reason(card, "this version does not run '%s': it runs CLIP", card->architecture);
+    give_reason(card, "this version does not run '%s'", card->architecture);
     PPH_TRY(count_weights(card, &tally, &weights, err));
     pph_card_need_shape(card, &tally, &shape);
     return PPH_OK;
@@ -381,6 +435,8 @@ static pph_status read_config(pph_card *card, pph_error *err)
         snprintf(card->architecture, sizeof card->architecture, "clip");
         return PPH_OK;
     }
+    if (card->supported && listed && card->capabilities == PPH_CARD_TEXTS)
+        return read_bert(card, err);
     card->supported = false;
     return read_other(card, root, err);
 }

@@ -13,7 +13,8 @@ enum {
     PPH_CARD_TEXTS = 2,  /* text embedding */
     PPH_CARD_VISION = 4,
     PPH_CARD_GENERATION = 8,
-    PPH_CARD_CAPABILITIES = 4, /* how many bits there are */
+    PPH_CARD_RERANK = 16,      /* judging documents by a query */
+    PPH_CARD_CAPABILITIES = 5, /* how many bits there are */
 };
 
 /* Tensors of one type: "F16", "Q4_K"; "other" for those past PPH_CARD_TYPES. */
@@ -31,7 +32,7 @@ typedef struct pph_card_type {
  * supported     this version runs it
  * reason        why not; where it does run, what it lacks; empty when it lacks nothing
  * capabilities  of the architecture, less what these files lack
- * dimensions    of the vectors; of a model that only writes, its width
+ * dimensions    of the vectors; of a model that only writes, its width; of one that ranks, its labels
  * context       the most tokens of a text;  image_side  pixels. 0: not told, or without
  * parameters    numbers in the weights, buffers of integers left out
  * file_bytes    of all tensors as stored
@@ -63,7 +64,7 @@ PPH_CHECKED pph_status pph_card_read(pph_card **out, const char *name, const cha
 /* Accepts NULL. */
 void pph_card_free(pph_card **card);
 
-/* "image-embedding", "text-embedding", "vision", "generation"; "" for what is none of the bits. */
+/* "image-embedding", "text-embedding", "vision", "generation", "rerank"; "" for what is none of the bits. */
 const char *pph_card_capability(unsigned bit);
 
 #endif

@@ -8,9 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
-/* VISION_ROWS, TEXT_ROWS: of a member's batch; BLOCK: rows that go through a layer together;
+/* VISION_ROWS, TEXT_ROWS, BERT_ROWS: of a member's batch; BLOCK: rows that go through a layer together;
  * ROOM: activations of a call at most. The model room's numbers. */
-enum { VISION_ROWS = 256, TEXT_ROWS = 320, BLOCK = 136, PREFILL_ROWS = 512, CONTEXT = 4096 };
+enum {
+    VISION_ROWS = 256,
+    TEXT_ROWS = 320,
+    BERT_ROWS = 1024,
+    BLOCK = 136,
+    PREFILL_ROWS = 512,
+    CONTEXT = 4096
+};
 #define ROOM ((uint64_t)96 << 20)
 
 /* Scratch that is there before the first call, and structures. */
@@ -192,6 +199,31 @@ void pph_card_need_clip(pph_card *card, const pph_card_tally *tally, const pph_c
     uint64_t work[PPH_PRECISION_COUNT] = {0};
     for (int p = PPH_PRECISION_F32; p < PPH_PRECISION_COUNT; p++)
         work[p] = clip_work(card, config, threads, element(p));
+    work[PPH_PRECISION_INT8] += threads * SUMS;
+    finish(card, tally, work);
+}
+
+/* The room of a batch, blocks of rows between products, and what attention packs of a sequence. */
+static uint64_t bert_work(const pph_bert_config *config, uint64_t context, uint64_t threads,
+                          uint64_t e)
+{
+    uint64_t width = (uint64_t)config->width, hidden = (uint64_t)config->intermediate;
+    uint64_t rows = PPH_MAX(threads * BERT_ROWS, context), row = width * (8 + 5 * e) + 64;
+    uint64_t room = PPH_MAX(PPH_MIN(rows * row, ROOM), context * row);
+    uint64_t block = (config->gated ? 3 : 1) * hidden + 3 * width;
+    uint64_t head = width / (uint64_t)config->heads + 64;
+    return 3 * (room + threads * (2 * BLOCK * block * 4 + context * (head * 12 + 200)));
+}
+
+void pph_card_need_bert(pph_card *card, const pph_card_tally *tally, const pph_bert_config *config,
+                        size_t threads)
+{
+    uint64_t work[PPH_PRECISION_COUNT] = {0};
+    uint64_t context = card->context ? card->context : 1;
+    bool distances = config->kind == PPH_BERT_ALIBI || config->kind == PPH_BERT_MPNET;
+    for (int p = PPH_PRECISION_F32; p < PPH_PRECISION_COUNT; p++)
+        work[p] = bert_work(config, context, threads, element(p)) +
+                  (distances ? (uint64_t)config->heads * 8 * context : 0);
     work[PPH_PRECISION_INT8] += threads * SUMS;
     finish(card, tally, work);
 }

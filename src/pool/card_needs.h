@@ -6,7 +6,7 @@
  * token table stays in the mapped file and counts as stored; where it is the output's matrix too,
  * it counts as one as well. Integer buffers count nothing.
  *
- * Working memory: CLIP: three times (scratch grows by doubling: at most so much of it is held) the
+ * Working memory: CLIP, and BERT's family: three times (scratch grows by doubling: at most so much of it is held) the
  * activations of the largest batch that the tower with the larger one computes at once, and at int8
  * 512 KiB of sums for each member of the team. Others: 512 rows of activations and one of logits.
  * A model that writes also has one sequence's keys and values, 2 bytes each, for its context, at most
@@ -16,6 +16,7 @@
 
 #include "pool/card.h"
 #include "weights/config.h"
+#include "weights/config_bert.h"
 #include "weights/tensor.h"
 
 /* Sums over tensors so far. Zero it. */
@@ -39,6 +40,8 @@ void pph_card_count(pph_card *card, pph_card_tally *tally, const pph_tensor *ten
 
 /* Fill in card->needs, with `threads` members in the compute team. */
 void pph_card_need_clip(pph_card *card, const pph_card_tally *tally, const pph_clip_config *config,
+                        size_t threads);
+void pph_card_need_bert(pph_card *card, const pph_card_tally *tally, const pph_bert_config *config,
                         size_t threads);
 void pph_card_need_shape(pph_card *card, const pph_card_tally *tally, const pph_card_shape *shape);
 

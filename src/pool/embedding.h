@@ -18,6 +18,16 @@
 #include "pool/request.h"
 #include "pool/served.h"
 
+/* A text as it is meant; all borrowed for the call.
+ * query     the text is a document to be judged by this one; data NULL: it is to be embedded
+ * task      what the text is for, by a name that the model's folder knows, or NULL
+ * truncate  cut it when it is longer than the model takes */
+typedef struct pph_embedding_text {
+    pph_str text, query;
+    const char *task;
+    bool truncate;
+} pph_embedding_text;
+
 /* An engine that embeds. Its `engine.work` is &pph_embedding_work. */
 typedef struct pph_embedding_kind {
     pph_engine_kind engine;
@@ -26,13 +36,14 @@ typedef struct pph_embedding_kind {
     /* Floats of a prepared picture; NULL when the kind takes none, or they do not matter. */
     size_t (*picture_size)(const pph_engine *engine);
 
-    /* A picture file's bytes to the model's input, on the heap; a text to tokens, likewise.
+    /* A picture file's bytes to the model's input, on the heap; a text to `count` numbers, likewise,
+     * which are what run_texts takes: tokens, and whatever else it has to know of them.
      * engine  the first, as it was opened
      * cost    of the input in a batch: pixels, or tokens
      * Thread  any, several at once */
     pph_status (*prepare_image)(const pph_engine *engine, pph_str bytes, size_t max_pixels,
                                 float **pixels, size_t *cost, pph_error *err);
-    pph_status (*prepare_text)(const pph_engine *engine, pph_str text, bool truncate,
+    pph_status (*prepare_text)(const pph_engine *engine, const pph_embedding_text *text,
                                int32_t **tokens, size_t *count, pph_error *err);
 
     /* One step: N inputs of a kind to vectors. out  f32 [N,D]. Thread: the worker whose engine it is. */

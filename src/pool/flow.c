@@ -198,11 +198,14 @@ static pph_status prepare_text(const pph_embedding *model, const pph_engine *eng
                                pph_error *err)
 {
     const pph_embedding_kind *kind = pph_embedding_kind_of(model);
-    bool truncate = item->request->multimodal->options.truncate;
-    if (pph_embedding_follow(item, (pph_str){item->data, item->size}))
+    const pph_multimodal_options *options = &item->request->multimodal->options;
+    const pph_embedding_text text = {.text = {item->data, item->size},
+                                     .query = {item->request->query, item->request->query_size},
+                                     .task = options->task,
+                                     .truncate = options->truncate};
+    if (pph_embedding_follow(item, text.text))
         return FOLLOWS;
-    PPH_TRY(kind->prepare_text(engine, (pph_str){item->data, item->size}, truncate, &item->tokens,
-                               &item->token_count, err));
+    PPH_TRY(kind->prepare_text(engine, &text, &item->tokens, &item->token_count, err));
     item->place.cost = item->token_count;
     return PPH_OK;
 }

@@ -1,5 +1,5 @@
 /* Equal inputs in flight: the first is run, the others wait for its result. Glue between items and
- * sharing.h; the table is the model model's, under its lock. */
+ * sharing.h; the table is the model's, under its lock. */
 #include "pool/service.h"
 
 #include "base/hash.h"
@@ -11,16 +11,29 @@ static pph_item *item_of(pph_share *share)
     return (pph_item *)((char *)share - offsetof(pph_item, share));
 }
 
+/* What stands beside the content in the result's making, as a number. */
+static uint64_t variant_of(const pph_item *item, uint64_t seed)
+{
+    const pph_multimodal_options *options = &item->request->multimodal->options;
+    uint64_t task[2] = {0}, query[2] = {0};
+    if (options->task)
+        pph_hash128_seeded(options->task, strlen(options->task), seed, (uint8_t *)task);
+    if (item->request->query)
+        pph_hash128_seeded(item->request->query, item->request->query_size, seed, (uint8_t *)query);
+    return ((uint64_t)options->raw | (uint64_t)options->truncate << 1 |
+            (uint64_t)options->dimensions << 2) ^
+           task[0] ^ query[1];
+}
+
 bool pph_embedding_follow(pph_item *item, pph_str content)
 {
     pph_embedding *model = item->request->model;
-    const pph_multimodal_options *options = &item->request->multimodal->options;
     if (item->share.role != PPH_SHARE_ALONE)
         return false; /* it leads already, having inherited that */
     pph_share_key *key = &item->share.key;
     pph_hash128_seeded(content.data, content.size, model->base.pool->hash_seed, key->content);
     key->kind = item->kind == PPH_INPUT_TEXT;
-    key->variant = (uint64_t)options->raw | (uint64_t)options->truncate << 1;
+    key->variant = variant_of(item, model->base.pool->hash_seed);
     pthread_mutex_lock(&model->base.mutex);
     bool follows = pph_sharing_join(&model->sharing, &item->share) == PPH_SHARE_FOLLOWER;
     if (follows) {
@@ -51,6 +64,7 @@ static void give_result(pph_item *follower, const pph_item *leader, size_t dimen
         follower->error = leader->error;
         return;
     }
+    dimensions = pph_request_dimensions(follower->request, dimensions);
     follower->vector = pph_alloc_array(dimensions, sizeof(float));
     if (follower->vector)
         memcpy(follower->vector, leader->vector, dimensions * sizeof(float));

@@ -6,7 +6,8 @@
 #include "base/thread.h"
 #include <unistd.h>
 
-enum { COUNT_LIMIT = 10000 };
+/* TASK: bytes of a task's name. DIMENSIONS: the most of a vector. */
+enum { TASK = 200, DIMENSIONS = 1 << 20 };
 
 static const size_t pixels_limit = 100000000;
 static const size_t bytes_limit = (size_t)64 << 20;
@@ -20,6 +21,28 @@ pph_multimodal_options pph_multimodal_defaults(void)
                                     .priority = PPH_PRIORITY_NORMAL};
 }
 
+static void free_handle(pph_multimodal **handle)
+{
+    if (*handle)
+        pph_free((void *)(*handle)->options.task);
+    pph_free(*handle);
+    *handle = NULL;
+}
+
+static pph_status take_task(pph_multimodal *it, const char *task, pph_error *err)
+{
+    if (!task)
+        return PPH_OK;
+    size_t size = strnlen(task, TASK + 1);
+    if (!size || size > TASK || pph_utf8_check((pph_str){task, size}) != SIZE_MAX)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "the task's name is %s",
+                        !size         ? "empty"
+                        : size > TASK ? "longer than 200 bytes"
+                                      : "not valid UTF-8");
+    it->options.task = pph_str_copy((pph_str){task, size});
+    return it->options.task ? PPH_OK : PPH_FAIL_MEMORY(err, size);
+}
+
 pph_status pph_service_open(pph_multimodal **out, pph_pool *pool, const pph_embedding_kind *kind,
                             const char *model, const pph_multimodal_options *options,
                             pph_error *err)
@@ -30,12 +53,17 @@ pph_status pph_service_open(pph_multimodal **out, pph_pool *pool, const pph_embe
         return PPH_FAIL(err, PPH_RUNTIME_UNAVAILABLE,
                         "%s: the pool belongs to the parent of this forked process; open one here",
                         model);
-    PPH_AUTO(pph_free_at) pph_multimodal *it = pph_alloc(sizeof *it);
+    PPH_AUTO(free_handle) pph_multimodal *it = pph_alloc(sizeof *it);
     if (!it)
         return PPH_FAIL_MEMORY(err, sizeof *it);
     it->pool = pool;
     it->owner = getpid();
     it->options = options ? *options : pph_multimodal_defaults();
+    it->options.task = NULL;
+    PPH_TRY(take_task(it, options ? options->task : NULL, err));
+    if (it->options.dimensions > DIMENSIONS)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%zu dimensions: no vector has more than %d",
+                        it->options.dimensions, DIMENSIONS);
     if (!it->options.max_pixels)
         it->options.max_pixels = pixels_limit;
     if (!it->options.max_bytes)
@@ -86,23 +114,23 @@ void pph_multimodal_close(pph_multimodal **multimodal)
     pph_embedding_end_fetches(it->model, it);
     await_items(it);
     pph_served_leave(&it->model->base);
-    pph_free(it);
+    free_handle(&it);
 }
 
-static pph_future *refuse(pph_status status, const char *message)
+pph_future *pph_service_refuse(pph_status status, const char *message)
 {
     pph_error error;
     (void)PPH_FAIL(&error, status, "%s", message);
     return pph_future_failed(&error);
 }
 
-/* Queue `count` inputs; the future is never NULL. */
-static pph_future *submit(pph_multimodal *multimodal, pph_request_form form, size_t rows,
-                          const pph_input *inputs, size_t count)
+pph_future *pph_service_submit(pph_multimodal *multimodal, const pph_request_shape *shape,
+                               const pph_input *inputs, size_t count)
 {
     pph_error error = {0};
     if (!multimodal)
-        return refuse(PPH_INVALID_ARGUMENT, "a model is needed, not NULL; open one first");
+        return pph_service_refuse(PPH_INVALID_ARGUMENT,
+                                  "a model is needed, not NULL; open one first");
     /* A forked child has the model's memory but not its threads: no lock of it may be taken there. */
     if (multimodal->owner != getpid()) {
         (void)PPH_FAIL(&error, PPH_RUNTIME_UNAVAILABLE,
@@ -118,10 +146,9 @@ static pph_future *submit(pph_multimodal *multimodal, pph_request_form form, siz
     }
     pph_request *request = NULL;
     pph_future *future = NULL;
-    if (pph_request_new(&request, multimodal, form, inputs, count, runtime, &future, &error) !=
+    if (pph_request_new(&request, multimodal, shape, inputs, count, runtime, &future, &error) !=
         PPH_OK)
         return pph_future_failed(&error);
-    request->rows = rows;
     pph_embedding_submit(multimodal->model, request);
     return future;
 }
@@ -136,7 +163,8 @@ static pph_future *submit_strict(pph_multimodal *multimodal, pph_request_form fo
         if (pph_request_check(&inputs[i], max_bytes, &error) != PPH_OK)
             return pph_future_failed(&error);
     }
-    return submit(multimodal, form, rows, inputs, count);
+    const pph_request_shape shape = {.form = form, .rows = rows};
+    return pph_service_submit(multimodal, &shape, inputs, count);
 }
 
 pph_future *pph_multimodal_embed(pph_multimodal *multimodal, pph_input input)
@@ -170,33 +198,35 @@ pph_future *pph_multimodal_embed_text(pph_multimodal *multimodal, const char *te
     return pph_multimodal_embed(multimodal, pph_input_text(text));
 }
 
-static pph_future *refuse_count(size_t count, const char *of)
+pph_future *pph_service_refuse_count(size_t count, const char *of)
 {
     pph_error error;
     (void)PPH_FAIL(&error, PPH_INVALID_ARGUMENT, "%zu %s: 1 to %d are taken at once", count, of,
-                   COUNT_LIMIT);
+                   PPH_SERVICE_COUNT);
     return pph_future_failed(&error);
 }
 
 pph_future *pph_multimodal_batch_embed_images(pph_multimodal *multimodal, const pph_input *inputs,
                                               size_t count)
 {
-    if (!inputs || count < 1 || count > COUNT_LIMIT)
-        return refuse_count(count, "inputs");
-    return submit(multimodal, PPH_REQUEST_BATCH, 0, inputs, count);
+    if (!inputs || count < 1 || count > PPH_SERVICE_COUNT)
+        return pph_service_refuse_count(count, "inputs");
+    static const pph_request_shape shape = {.form = PPH_REQUEST_BATCH};
+    return pph_service_submit(multimodal, &shape, inputs, count);
 }
 
 pph_future *pph_multimodal_batch_embed_text(pph_multimodal *multimodal, const char *const *texts,
                                             size_t count)
 {
-    if (!texts || count < 1 || count > COUNT_LIMIT)
-        return refuse_count(count, "texts");
+    if (!texts || count < 1 || count > PPH_SERVICE_COUNT)
+        return pph_service_refuse_count(count, "texts");
     PPH_AUTO(pph_free_at) pph_input *inputs = pph_alloc_array(count, sizeof *inputs);
     if (!inputs)
-        return refuse(PPH_OUT_OF_MEMORY, "no memory for the list of texts");
+        return pph_service_refuse(PPH_OUT_OF_MEMORY, "no memory for the list of texts");
     for (size_t i = 0; i < count; i++)
         inputs[i] = pph_input_text(texts[i]);
-    return submit(multimodal, PPH_REQUEST_BATCH, 0, inputs, count);
+    static const pph_request_shape shape = {.form = PPH_REQUEST_BATCH};
+    return pph_service_submit(multimodal, &shape, inputs, count);
 }
 
 pph_future *pph_multimodal_similarity(pph_multimodal *multimodal, pph_input a, pph_input b)
@@ -209,7 +239,8 @@ pph_future *pph_multimodal_text_image_similarity(pph_multimodal *multimodal, con
                                                  pph_input image)
 {
     if (image.kind == PPH_INPUT_TEXT)
-        return refuse(PPH_INVALID_ARGUMENT, "the second input is a text; a picture is wanted");
+        return pph_service_refuse(PPH_INVALID_ARGUMENT,
+                                  "the second input is a text; a picture is wanted");
     return pph_multimodal_similarity(multimodal, pph_input_text(text), image);
 }
 
@@ -217,7 +248,8 @@ pph_future *pph_multimodal_image_image_similarity(pph_multimodal *multimodal, pp
                                                   pph_input b)
 {
     if (a.kind == PPH_INPUT_TEXT || b.kind == PPH_INPUT_TEXT)
-        return refuse(PPH_INVALID_ARGUMENT, "an input is a text; two pictures are wanted");
+        return pph_service_refuse(PPH_INVALID_ARGUMENT,
+                                  "an input is a text; two pictures are wanted");
     return pph_multimodal_similarity(multimodal, a, b);
 }
 
@@ -225,15 +257,16 @@ pph_future *pph_multimodal_batch_similarity(pph_multimodal *multimodal, const pp
                                             size_t row_count, const pph_input *columns,
                                             size_t column_count)
 {
-    if (!rows || row_count < 1 || row_count > COUNT_LIMIT)
-        return refuse_count(row_count, "rows");
-    if (!columns || column_count < 1 || column_count > COUNT_LIMIT - row_count)
-        return refuse_count(row_count + column_count, "rows and columns");
+    if (!rows || row_count < 1 || row_count > PPH_SERVICE_COUNT)
+        return pph_service_refuse_count(row_count, "rows");
+    if (!columns || column_count < 1 || column_count > PPH_SERVICE_COUNT - row_count)
+        return pph_service_refuse_count(row_count + column_count, "rows and columns");
     size_t count = row_count + column_count;
     PPH_AUTO(pph_free_at) pph_input *inputs = pph_alloc_array(count, sizeof *inputs);
     if (!inputs)
-        return refuse(PPH_OUT_OF_MEMORY, "no memory for the list of inputs");
+        return pph_service_refuse(PPH_OUT_OF_MEMORY, "no memory for the list of inputs");
     memcpy(inputs, rows, row_count * sizeof *inputs);
     memcpy(inputs + row_count, columns, column_count * sizeof *inputs);
-    return submit(multimodal, PPH_REQUEST_SIMILARITIES, row_count, inputs, count);
+    const pph_request_shape shape = {.form = PPH_REQUEST_SIMILARITIES, .rows = row_count};
+    return pph_service_submit(multimodal, &shape, inputs, count);
 }

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "pool/service.h"
 #include <math.h>
+#include <paraphym/rerank.h>
 #include <string.h>
 #include <strings.h>
 
@@ -93,6 +94,7 @@ static void release_request(pph_request *request)
         release_inputs(&request->items[i]);
         pph_free(request->items[i].vector);
     }
+    pph_free(request->query);
     pph_timer_free(&request->timer);
     pph_future_free(&request->future);
     pthread_mutex_destroy(&request->mutex);
@@ -168,14 +170,21 @@ pph_item *pph_request_item_of(pph_job *place)
     return (pph_item *)((char *)place - offsetof(pph_item, place));
 }
 
+size_t pph_request_dimensions(const pph_request *request, size_t dimensions)
+{
+    size_t wanted = request->multimodal->options.dimensions;
+    bool cut = request->form != PPH_REQUEST_SCORES && wanted;
+    return cut ? PPH_MIN(wanted, dimensions) : dimensions;
+}
+
 static bool is_data_url(const pph_item *item)
 {
     return item->size >= 5 && strncasecmp(item->data, "data:", 5) == 0;
 }
 
-pph_status pph_request_new(pph_request **out, pph_multimodal *multimodal, pph_request_form form,
-                           const pph_input *inputs, size_t count, pph_runtime *runtime,
-                           pph_future **future, pph_error *err)
+pph_status pph_request_new(pph_request **out, pph_multimodal *multimodal,
+                           const pph_request_shape *shape, const pph_input *inputs, size_t count,
+                           pph_runtime *runtime, pph_future **future, pph_error *err)
 {
     size_t bytes;
     pph_request *request = NULL;
@@ -186,7 +195,8 @@ pph_status pph_request_new(pph_request **out, pph_multimodal *multimodal, pph_re
         return PPH_FAIL_MEMORY(err, bytes);
     request->multimodal = multimodal;
     request->model = multimodal->model;
-    request->form = form;
+    request->form = shape->form;
+    request->rows = shape->rows;
     request->count = count;
     atomic_init(&request->references, 1);
     atomic_init(&request->left, count);
@@ -203,6 +213,13 @@ pph_status pph_request_new(pph_request **out, pph_multimodal *multimodal, pph_re
             .priority = (uint8_t)multimodal->options.priority,
             .kind = inputs[i].kind == PPH_INPUT_TEXT,
         };
+    }
+    if (shape->query.data) {
+        request->query_size = shape->query.size;
+        if (!(request->query = pph_str_copy(shape->query))) {
+            release_request(request);
+            return PPH_FAIL_MEMORY(err, shape->query.size);
+        }
     }
     for (size_t i = 0; i < count; i++) {
         pph_item *item = &request->items[i];
@@ -305,6 +322,24 @@ static pph_similarities *make_similarities(pph_request *request, size_t dimensio
     return value;
 }
 
+static pph_scores *make_scores(pph_request *request)
+{
+    size_t count = request->count, errors_size = count * sizeof(pph_error);
+    pph_scores *value = pph_alloc(sizeof *value + errors_size + 2 * count * sizeof(float));
+    if (!value)
+        return NULL;
+    pph_error *errors = (pph_error *)(value + 1);
+    float *scores = (float *)(errors + count), *logits = scores + count;
+    for (size_t i = 0; i < count; i++) {
+        const float *vector = request->items[i].vector;
+        errors[i] = request->items[i].error;
+        logits[i] = vector ? *vector : NAN;
+        scores[i] = vector ? 1 / (1 + expf(-*vector)) : NAN;
+    }
+    *value = (pph_scores){count, scores, logits, errors};
+    return value;
+}
+
 static const pph_error *first_error(const pph_request *request)
 {
     for (size_t i = 0; i < request->count; i++)
@@ -332,7 +367,9 @@ static bool answer(pph_request *request, size_t dimensions)
         return pph_future_fail(request->future, failed);
     bool embeds = request->form == PPH_REQUEST_SINGLE || request->form == PPH_REQUEST_BATCH;
     void *value = embeds ? (void *)make_embeddings(request, dimensions)
-                         : (void *)make_similarities(request, dimensions);
+                  : request->form == PPH_REQUEST_SCORES
+                      ? (void *)make_scores(request)
+                      : (void *)make_similarities(request, dimensions);
     if (value)
         return pph_future_complete(request->future, value, pph_free);
     (void)PPH_FAIL(&error, PPH_OUT_OF_MEMORY, "no memory for the vectors of %zu inputs",
@@ -364,6 +401,6 @@ bool pph_request_item_ended(pph_item *item, size_t dimensions)
     release_inputs(item);
     bool last = atomic_fetch_sub(&request->left, 1) == 1;
     if (last)
-        finish(request, dimensions);
+        finish(request, pph_request_dimensions(request, dimensions));
     return last;
 }

@@ -11,6 +11,7 @@
 #ifndef PPH_POOL_REQUEST_H
 #define PPH_POOL_REQUEST_H
 
+#include "base/str.h"
 #include "pool/breaker.h"
 #include "pool/jobs.h"
 #include "pool/prepare.h"
@@ -46,7 +47,15 @@ typedef enum pph_request_form {
     PPH_REQUEST_BATCH,        /* embeddings; errors by index */
     PPH_REQUEST_PAIR,         /* the cosine of two; an error is the future's */
     PPH_REQUEST_SIMILARITIES, /* the first `rows` items against the others; errors by index */
+    PPH_REQUEST_SCORES,       /* each text judged by the query; errors by index */
 } pph_request_form;
+
+/* What is asked. rows  of SIMILARITIES;  query  of SCORES, borrowed for the making of the request */
+typedef struct pph_request_shape {
+    pph_request_form form;
+    size_t rows;
+    pph_str query;
+} pph_request_shape;
 
 struct pph_request {
     pph_multimodal *multimodal; /* until the last item has ended */
@@ -61,6 +70,8 @@ struct pph_request {
     pthread_mutex_t mutex;
     pph_request_form form;
     size_t rows;
+    char *query; /* of SCORES, a copy of query_size bytes; else NULL */
+    size_t query_size;
     size_t count;
     pph_item items[];
 };
@@ -72,8 +83,12 @@ PPH_CHECKED pph_status pph_request_check(const pph_input *input, size_t max_byte
 /* Copy `count` inputs; one that does not pass the check carries its error. The future's two references are the caller's and the request's.
  * Errors  PPH_OUT_OF_MEMORY, PPH_RUNTIME_UNAVAILABLE */
 PPH_CHECKED pph_status pph_request_new(pph_request **out, pph_multimodal *multimodal,
-                                       pph_request_form form, const pph_input *inputs, size_t count,
-                                       pph_runtime *runtime, pph_future **future, pph_error *err);
+                                       const pph_request_shape *shape, const pph_input *inputs,
+                                       size_t count, pph_runtime *runtime, pph_future **future,
+                                       pph_error *err);
+
+/* The length of this request's vectors, where the model's have `dimensions`. */
+size_t pph_request_dimensions(const pph_request *request, size_t dimensions);
 
 /* The item that a place in a queue belongs to. */
 pph_item *pph_request_item_of(pph_job *place);

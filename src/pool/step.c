@@ -113,11 +113,20 @@ static void free_inputs(pph_embedding_batch *work)
         pph_free(PPH_TAKE(work->inputs[i]));
 }
 
-/* Give an item its row of the batch, at unit length unless the vectors are wanted raw. */
+/* Give an item its row of the batch, cut to the length that is wanted, and at unit length unless the
+ * vectors are wanted raw. */
 static void keep_vector(pph_item *item, const float *row, size_t dimensions)
 {
-    bool raw = item->request->multimodal->options.raw;
+    const pph_multimodal_options *options = &item->request->multimodal->options;
+    bool scores = item->request->form == PPH_REQUEST_SCORES, raw = options->raw || scores;
     double squares = 0;
+    if (!scores && options->dimensions > dimensions) {
+        (void)PPH_FAIL(&item->error, PPH_INVALID_ARGUMENT,
+                       "%s: vectors of %zu dimensions are wanted; the model's have %zu",
+                       item->request->model->base.name, options->dimensions, dimensions);
+        return;
+    }
+    dimensions = pph_request_dimensions(item->request, dimensions);
     for (size_t i = 0; i < dimensions; i++)
         squares += (double)row[i] * row[i];
     if (!isfinite(squares)) {

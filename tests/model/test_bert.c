@@ -168,6 +168,24 @@ static void test_again(void **state)
     pph_bert_close(&bert);
 }
 
+/* Two on the same weights, the first closed before the second runs. */
+static void test_share(void **state)
+{
+    const fixture *f = *state;
+    bert_case c = bert_cases_copy(&f->cases, "bert-wide");
+    pph_bert *bert = open_case(&c, f->team, PPH_PRECISION_F32), *other = NULL;
+    pph_free(embed(bert, &c));
+    assert_int_equal(pph_bert_share(&other, bert, NULL), PPH_OK);
+    assert_true(pph_bert_working_bytes(other) > 0);
+    assert_int_equal(pph_bert_bytes(bert) - pph_bert_working_bytes(bert),
+                     pph_bert_bytes(other) - pph_bert_working_bytes(other));
+    pph_bert_close(&bert);
+    float *out = embed(other, &c);
+    check(&c, "shared", compare(out, c.vectors, c.texts, c.dimensions), 0.999999, 1e-4);
+    pph_free(out);
+    pph_bert_close(&other);
+}
+
 static void test_refused_input(void **state)
 {
     const fixture *f = *state;
@@ -297,7 +315,7 @@ int main(void)
         cmocka_unit_test(test_golden_f32),      cmocka_unit_test(test_golden_auto),
         cmocka_unit_test(test_golden_int8),     cmocka_unit_test(test_company),
         cmocka_unit_test(test_again),           cmocka_unit_test(test_refused_input),
-        cmocka_unit_test(test_refused_folders),
+        cmocka_unit_test(test_refused_folders), cmocka_unit_test(test_share),
 #ifdef PPH_FAULTS
         cmocka_unit_test(test_no_memory),
 #endif

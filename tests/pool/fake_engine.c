@@ -220,10 +220,10 @@ static pph_status prepare_image(const pph_engine *engine, pph_str content, size_
     return PPH_FAIL(err, PPH_UNSUPPORTED, "%s: takes texts alone", engine->model->name);
 }
 
-static pph_status prepare_text(const pph_engine *engine, pph_str text, bool truncate,
+static pph_status prepare_text(const pph_engine *engine, const pph_embedding_text *given,
                                int32_t **tokens, size_t *count, pph_error *err)
 {
-    (void)truncate;
+    pph_str text = given->text;
     if (text.size >= 3 && memcmp(text.data, "bad", 3) == 0)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%s: a bad text", engine->model->name);
     *count = PPH_MIN(text.size, 64);

@@ -396,7 +396,8 @@ static void test_capability_names(void **state)
     assert_string_equal(pph_card_capability(PPH_CARD_TEXTS), "text-embedding");
     assert_string_equal(pph_card_capability(PPH_CARD_VISION), "vision");
     assert_string_equal(pph_card_capability(PPH_CARD_GENERATION), "generation");
-    assert_string_equal(pph_card_capability(16), "");
+    assert_string_equal(pph_card_capability(PPH_CARD_RERANK), "rerank");
+    assert_string_equal(pph_card_capability(32), "");
 }
 
 int main(void)
