@@ -6,16 +6,16 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "compute/team.h"
-#include "model/clip.h"
+#include "model/model.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct bench_work {
     pph_team *team;
-    pph_clip *clip;
-    const pph_clip_info *info;
-    long batch, runs;
+    pph_model *model;
+    const pph_model_info *info;
+    long batch, runs, tokens;
     bool text;
     float *pixels;
     int32_t *ids;
@@ -26,7 +26,7 @@ typedef struct bench_work {
 
 static void bench_deinit(bench_work *bench)
 {
-    pph_clip_close(&bench->clip);
+    pph_model_close(&bench->model);
     pph_team_free(&bench->team);
     pph_free(bench->pixels);
     pph_free(bench->ids);
@@ -46,7 +46,17 @@ static pph_status make_input(bench_work *bench, pph_error *err)
 {
     uint32_t seed = 1;
     size_t batch = (size_t)bench->batch, side = bench->info->image_side;
-    size_t per = bench->text ? bench->info->context : 3 * side * side;
+    size_t most = bench->info->context;
+    size_t tokens = bench->tokens ? (size_t)bench->tokens : PPH_MIN(most, (size_t)512);
+    size_t per = bench->text ? tokens : 3 * side * side;
+    if (bench->text && (!most || tokens > most))
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
+                        most ? "texts of %zu tokens are longer than the model takes, which is %zu"
+                             : "the model takes no texts",
+                        tokens, most);
+    if (!bench->text && !side)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
+                        "the model takes no pictures; measure texts with --text");
     bench->out = pph_alloc_array(batch, bench->info->dimensions * sizeof(float));
     bench->seconds = pph_alloc_array((size_t)bench->runs, sizeof(double));
     bench->lengths = pph_alloc_array(batch, sizeof(size_t));
@@ -71,10 +81,12 @@ static pph_status make_input(bench_work *bench, pph_error *err)
 
 static pph_status run_once(bench_work *bench, pph_error *err)
 {
+    const pph_texts texts = {
+        .count = (size_t)bench->batch, .ids = bench->ids, .lengths = bench->lengths};
     if (bench->text)
-        return pph_clip_embed_tokens(bench->clip, (size_t)bench->batch, bench->ids, bench->lengths,
-                                     bench->out, err);
-    return pph_clip_embed_pixels(bench->clip, (size_t)bench->batch, bench->pixels, bench->out, err);
+        return pph_model_embed_texts(bench->model, &texts, bench->out, err);
+    return pph_model_embed_pixels(bench->model, (size_t)bench->batch, bench->pixels, bench->out,
+                                  err);
 }
 
 static int compare(const void *a, const void *b)
@@ -101,11 +113,9 @@ static pph_status open_bench(bench_work *bench, const pph_common *common, pph_er
     PPH_AUTO(pph_free_at) char *folder = NULL;
     PPH_TRY(pph_command_model(common, &folder, err));
     PPH_TRY(pph_team_new(&bench->team, (int)common->threads, err));
-    const pph_clip_options options = {.team = bench->team,
-                                      .precision = common->precision,
-                                      .towers = bench->text ? PPH_CLIP_TEXT : PPH_CLIP_VISION};
-    PPH_TRY(pph_clip_open(&bench->clip, folder, &options, err));
-    bench->info = pph_clip_describe(bench->clip);
+    const pph_model_options options = {.team = bench->team, .precision = common->precision};
+    PPH_TRY(pph_model_open(&bench->model, folder, &options, err));
+    bench->info = pph_model_describe(bench->model);
     return make_input(bench, err);
 }
 
@@ -146,6 +156,8 @@ int pph_bench_run(const pph_command *self, int argc, char **argv)
         {"batch", 0, PPH_OPTION_INTEGER, &bench.batch, 1, 1024, "N", "inputs at once (8)"},
         {"runs", 0, PPH_OPTION_INTEGER, &bench.runs, 1, 10000, "N", "timed runs (15)"},
         {"text", 0, PPH_OPTION_FLAG, &bench.text, 0, 0, NULL, "texts instead of pictures"},
+        {"tokens", 0, PPH_OPTION_INTEGER, &bench.tokens, 1, 1 << 20, "N",
+         "of each text (what the model takes, at most 512)"},
         {0}};
     pph_common common;
     int leave = pph_command_parse(&common, self, own, argc, argv, take_word, &what);

@@ -163,12 +163,16 @@ int pph_embed_run(const pph_command *self, int argc, char **argv)
 {
     PPH_AUTO(pph_cli_inputs_deinit) pph_cli_inputs inputs = {0};
     pph_multimodal_options service = pph_multimodal_defaults();
-    long seconds = 30;
+    long seconds = 30, dimensions = 0;
     const pph_option own[] = {
         {"text", 0, PPH_OPTION_INPUT, NULL, 0, 0, "T", "a text; '-' reads one text a line"},
         {"raw", 0, PPH_OPTION_FLAG, &service.raw, 0, 0, NULL, "do not scale to unit length"},
         {"truncate", 0, PPH_OPTION_FLAG, &service.truncate, 0, 0, NULL,
          "cut texts that are too long for the model"},
+        {"task", 0, PPH_OPTION_TEXT, &service.task, 0, 0, "NAME",
+         "what texts are for: query, document, or a prompt of the model's folder"},
+        {"dimensions", 0, PPH_OPTION_INTEGER, &dimensions, 1, 1 << 20, "N",
+         "only the first N numbers of a vector, of unit length again"},
         {"timeout", 0, PPH_OPTION_INTEGER, &seconds, 1, 3600, "S", "seconds for a download (30)"},
         {0}};
     pph_common common;
@@ -178,6 +182,7 @@ int pph_embed_run(const pph_command *self, int argc, char **argv)
     if (!inputs.count)
         return pph_command_usage(self, "nothing to embed: give pictures, addresses or texts");
     service.fetch_timeout_ms = seconds * 1000;
+    service.dimensions = (size_t)dimensions;
     pph_error error;
     PPH_AUTO(pph_session_close) pph_session session = {0};
     if (pph_session_open(&session, &common, &service, &error) != PPH_OK)

@@ -11,6 +11,8 @@ static const pph_command commands[] = {
      "pictures and texts to vectors, one JSON line each", pph_embed_run},
     {"similarity", "[options] {--text T | IMAGE} {--text T | IMAGE}...",
      "the cosine of two inputs, or a table of more", pph_similarity_run},
+    {"rerank", "[options] QUERY DOCUMENT...|-", "documents by how well they answer a query",
+     pph_rerank_run},
     {"tokenize", "[options] TEXT|-...", "texts to tokens, a line each", pph_tokenize_run},
     {"inspect", "[options] [MODEL]", "what is in a model", pph_inspect_run},
     {"models", "[options] [MODEL]...", "the models on this machine, a line each", pph_models_run},
