@@ -2,7 +2,7 @@
  * beside reading memory, many tokens (a prompt) beside the panel product with everything in the
  * first-level cache; and beside a plain loop over keys and values that lie in rows.
  *
- *   bench_attention [THREADS]
+ *   bench_attention [THREADS [PART OF A NAME]]
  */
 #include "base/clock.h"
 #include "base/error.h"
@@ -190,7 +190,7 @@ static int measure(const shape *s, pph_dtype cache, pph_dtype q, double bytes_ns
     j->naive = false;
     int tries = s->queries == 1 ? 5 * TRIES : TRIES;
     double took = least(attend, j, (void *const **)layers, tries), plain = 0;
-    if (q == PPH_F32 && cache == PPH_F32) {
+    if (q == PPH_F32 && cache == PPH_F32 && s->queries * s->keys <= 1 << 18) {
         j->naive = true;
         plain = least(attend, j, (void *const **)layers, 1);
     }
@@ -246,7 +246,8 @@ int main(int argc, char **argv)
                                              {PPH_I8, PPH_F32},
                                              {PPH_I8, PPH_BF16}};
         for (size_t f = 0; f < PPH_COUNT(forms); f++)
-            if ((shapes[i].queries > 4 || forms[f][1] == PPH_F32) &&
+            if ((argc < 3 || strstr(shapes[i].name, argv[2])) &&
+                (shapes[i].queries > 4 || forms[f][1] == PPH_F32) &&
                 measure(&shapes[i], forms[f][0], forms[f][1], bytes_ns, &j))
                 return 1;
     }

@@ -143,8 +143,10 @@ static void score_pages(work *w, const tile *t, size_t page, size_t count)
     size_t keys = w->block * PPH_KV_TOKENS;
     for (size_t p = 0; p < count; p++) {
         pph_kv_head from = head_at(w, t, page + p);
+        const void *next =
+            p + 1 < count ? head_at(w, t, page + p + 1).keys : head_at(w, t, page).values;
         w->pages->scores[type](w->score + p * PPH_KV_TOKENS, keys, (const float *)(void *)w->query,
-                               w->size, from.keys, from.scales, t->rows, w->size);
+                               w->size, from.keys, from.scales, t->rows, w->size, next);
     }
 }
 
@@ -219,10 +221,16 @@ static void mix_pages(work *w, const tile *t, size_t first, size_t count)
     pph_dtype type = w->op->layout->dtype;
     memset(w->part, 0, t->rows * w->width * sizeof *w->part);
     for (size_t k = 0; k < count; k += PPH_KV_TOKENS) {
-        pph_kv_head from = head_at(w, t, (first + k) / PPH_KV_TOKENS);
+        size_t page = (first + k) / PPH_KV_TOKENS;
+        pph_kv_head from = head_at(w, t, page);
+        const void *next = from.values; /* then the values of the next page, or its keys */
+        if (k + PPH_KV_TOKENS < count)
+            next = head_at(w, t, page + 1).values;
+        else if ((page + 1) * PPH_KV_TOKENS < w->op->keys)
+            next = head_at(w, t, page + 1).keys;
         w->pages->mix[type](w->part, w->width, w->score + k, w->block * PPH_KV_TOKENS, from.values,
                             from.scales ? from.scales + PPH_KV_TOKENS : NULL, t->rows, w->size,
-                            PPH_MIN((size_t)PPH_KV_TOKENS, count - k));
+                            PPH_MIN((size_t)PPH_KV_TOKENS, count - k), next);
     }
 }
 

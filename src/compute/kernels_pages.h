@@ -21,15 +21,18 @@ typedef struct pph_page_kernels {
     /* Round to nearest even; what lies past the largest number, 65504, becomes that. A NaN stays. */
     void (*f16_from_f32)(pph_f16 *out, const float *in, size_t n);
 
-    /* out[i * out_stride + t] = sum over d < size of q[i * q_stride + d] * key[d][t] * scale[t], for
+    /* While they work, both products ask for what is read after it, `next` (as much as keys or values
+     * are; any address): pages lie too far apart for the processor to guess.
+     * out[i * out_stride + t] = sum over d < size of q[i * q_stride + d] * key[d][t] * scale[t], for
      * i < m and all PPH_KV_TOKENS t */
     void (*scores[PPH_KV_TYPES])(float *out, size_t out_stride, const float *q, size_t q_stride,
-                                 const void *keys, const float *scale, size_t m, size_t size);
+                                 const void *keys, const float *scale, size_t m, size_t size,
+                                 const void *next);
     /* out[i * out_stride + d] += sum over t < tokens of weights[i * weights_stride + t] *
      * value[t][d] * scale[t] */
     void (*mix[PPH_KV_TYPES])(float *out, size_t out_stride, const float *weights,
                               size_t weights_stride, const void *values, const float *scale,
-                              size_t m, size_t size, size_t tokens);
+                              size_t m, size_t size, size_t tokens, const void *next);
 
     /* A matrix [rows, columns] of the cache's type, rows `stride` elements apart, into columns of a
      * panel (kernels_tensor.h): `columns` of them, at most 64, from where `panel` points on; nothing

@@ -63,9 +63,10 @@ static void f16_from_f32(pph_f16 *out, const float *in, size_t n)
 }
 
 INLINE void scores_tile(float *out, size_t out_stride, const float *q, size_t q_stride,
-                        const void *keys, const float *scale, size_t size, const pph_dtype type,
-                        const int rows)
+                        const void *keys, const float *scale, size_t size, const void *next,
+                        const pph_dtype type, const int rows)
 {
+    const size_t width = pph_pages_width(type);
     __m256 sum[2][4];
 #pragma GCC unroll 2
     for (int i = 0; i < rows; i++)
@@ -74,6 +75,7 @@ INLINE void scores_tile(float *out, size_t out_stride, const float *q, size_t q_
             sum[i][j] = _mm256_setzero_ps();
     for (size_t d = 0; d < size; d++) {
         __m256 key[4];
+        pph_pages_ask((const char *)next + d * PPH_KV_TOKENS * width, PPH_KV_TOKENS * width);
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++)
             key[j] = take(keys, d * PPH_KV_TOKENS + 8 * (size_t)j, 8, type);
@@ -96,19 +98,21 @@ INLINE void scores_tile(float *out, size_t out_stride, const float *q, size_t q_
 }
 
 INLINE void scores(float *out, size_t out_stride, const float *q, size_t q_stride, const void *keys,
-                   const float *scale, size_t m, size_t size, const pph_dtype type)
+                   const float *scale, size_t m, size_t size, const void *next,
+                   const pph_dtype type)
 {
-    for (; m >= 2; m -= 2, q += 2 * q_stride, out += 2 * out_stride)
-        scores_tile(out, out_stride, q, q_stride, keys, scale, size, type, 2);
+    for (; m >= 2; m -= 2, q += 2 * q_stride, out += 2 * out_stride, next = keys)
+        scores_tile(out, out_stride, q, q_stride, keys, scale, size, next, type, 2);
     if (m)
-        scores_tile(out, out_stride, q, q_stride, keys, scale, size, type, 1);
+        scores_tile(out, out_stride, q, q_stride, keys, scale, size, next, type, 1);
 }
 
 /* `rows` rows by up to 32 columns. */
 INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t weights_stride,
                      const void *values, const float *scale, size_t size, size_t column,
-                     size_t tokens, const pph_dtype type, const int rows)
+                     size_t tokens, const void *next, const pph_dtype type, const int rows)
 {
+    const size_t width = pph_pages_width(type);
     __m256 sum[2][4];
     size_t count[4];
 #pragma GCC unroll 4
@@ -121,7 +125,8 @@ INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t
 #pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++)
             sum[i][j] = load(out + (size_t)i * out_stride + column + 8 * j, count[j]);
-    for (size_t t = 0; t < tokens; t++)
+    for (size_t t = 0; t < tokens; t++) {
+        pph_pages_ask((const char *)next + (t * size + column) * width, 32 * width);
 #pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++) {
             __m256 value = take(values, t * size + column + 8 * j, count[j], type);
@@ -132,6 +137,7 @@ INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t
                 sum[i][j] = _mm256_fmadd_ps(by, value, sum[i][j]);
             }
         }
+    }
 #pragma GCC unroll 2
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
@@ -141,15 +147,15 @@ INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t
 
 INLINE void mix(float *out, size_t out_stride, const float *weights, size_t weights_stride,
                 const void *values, const float *scale, size_t m, size_t size, size_t tokens,
-                const pph_dtype type)
+                const void *next, const pph_dtype type)
 {
-    for (; m >= 2; m -= 2, weights += 2 * weights_stride, out += 2 * out_stride)
+    for (; m >= 2; m -= 2, weights += 2 * weights_stride, out += 2 * out_stride, next = values)
         for (size_t column = 0; column < size; column += 32)
             mix_tile(out, out_stride, weights, weights_stride, values, scale, size, column, tokens,
-                     type, 2);
+                     next, type, 2);
     for (size_t column = 0; m && column < size; column += 32)
         mix_tile(out, out_stride, weights, weights_stride, values, scale, size, column, tokens,
-                 type, 1);
+                 next, type, 1);
 }
 
 INLINE void pack(float *panel, const void *in, size_t stride, size_t rows, size_t columns,

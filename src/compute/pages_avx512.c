@@ -51,9 +51,10 @@ static void f16_from_f32(pph_f16 *out, const float *in, size_t n)
 
 /* `rows` and `ways` are known where this is inlined: so many sums in turn hide the latency. */
 INLINE void scores_tile(float *out, size_t out_stride, const float *q, size_t q_stride,
-                        const void *keys, const float *scale, size_t size, const pph_dtype type,
-                        const int rows, const int ways)
+                        const void *keys, const float *scale, size_t size, const void *next,
+                        const pph_dtype type, const int rows, const int ways)
 {
+    const size_t width = pph_pages_width(type);
     __m512 sum[TILE * 2][2];
 #pragma GCC unroll 12
     for (int i = 0; i < rows * ways; i++)
@@ -63,6 +64,7 @@ INLINE void scores_tile(float *out, size_t out_stride, const float *q, size_t q_
 #pragma GCC unroll 8
         for (int w = 0; w < ways; w++) {
             size_t at = (d + (size_t)w) * PPH_KV_TOKENS;
+            pph_pages_ask((const char *)next + at * width, PPH_KV_TOKENS * width);
             __m512 left = take_all(keys, at, type), right = take_all(keys, at + 16, type);
 #pragma GCC unroll 6
             for (int i = 0; i < rows; i++) {
@@ -96,27 +98,30 @@ INLINE void scores_tile(float *out, size_t out_stride, const float *q, size_t q_
 }
 
 INLINE void scores(float *out, size_t out_stride, const float *q, size_t q_stride, const void *keys,
-                   const float *scale, size_t m, size_t size, const pph_dtype type)
+                   const float *scale, size_t m, size_t size, const void *next,
+                   const pph_dtype type)
 {
-    for (; m >= TILE; m -= TILE, q += TILE * q_stride, out += TILE * out_stride)
-        scores_tile(out, out_stride, q, q_stride, keys, scale, size, type, TILE, 1);
+    for (; m >= TILE; m -= TILE, q += TILE * q_stride, out += TILE * out_stride, next = keys)
+        scores_tile(out, out_stride, q, q_stride, keys, scale, size, next, type, TILE, 1);
     if (m >= 4) {
-        scores_tile(out, out_stride, q, q_stride, keys, scale, size, type, 4, 1);
-        m -= 4, q += 4 * q_stride, out += 4 * out_stride;
+        scores_tile(out, out_stride, q, q_stride, keys, scale, size, next, type, 4, 1);
+        m -= 4, q += 4 * q_stride, out += 4 * out_stride, next = keys;
     }
     if (m == 3)
-        scores_tile(out, out_stride, q, q_stride, keys, scale, size, type, 3, 2);
+        scores_tile(out, out_stride, q, q_stride, keys, scale, size, next, type, 3, 2);
     else if (m == 2)
-        scores_tile(out, out_stride, q, q_stride, keys, scale, size, type, 2, 4);
+        scores_tile(out, out_stride, q, q_stride, keys, scale, size, next, type, 2, 4);
     else if (m == 1)
-        scores_tile(out, out_stride, q, q_stride, keys, scale, size, type, 1, 8);
+        scores_tile(out, out_stride, q, q_stride, keys, scale, size, next, type, 1, 8);
 }
 
 /* `rows` rows by up to 16 * `wide` columns. */
 INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t weights_stride,
                      const void *values, const float *scale, size_t size, size_t column,
-                     size_t tokens, const pph_dtype type, const int rows, const int wide)
+                     size_t tokens, const void *next, const pph_dtype type, const int rows,
+                     const int wide)
 {
+    const size_t width = pph_pages_width(type);
     __m512 sum[TILE][8];
     __mmask16 mask[8];
 #pragma GCC unroll 8
@@ -130,6 +135,7 @@ INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t
                                                            16 * (size_t)j);
     for (size_t t = 0; t < tokens; t++) {
         __m512 value[8];
+        pph_pages_ask((const char *)next + (t * size + column) * width, 16 * (size_t)wide * width);
 #pragma GCC unroll 8
         for (int j = 0; j < wide; j++)
             value[j] = take(values, t * size + column + 16 * (size_t)j, mask[j], type);
@@ -152,19 +158,19 @@ INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t
 
 INLINE void mix(float *out, size_t out_stride, const float *weights, size_t weights_stride,
                 const void *values, const float *scale, size_t m, size_t size, size_t tokens,
-                const pph_dtype type)
+                const void *next, const pph_dtype type)
 {
-    for (; m >= 4; m -= 4, weights += 4 * weights_stride, out += 4 * out_stride)
+    for (; m >= 4; m -= 4, weights += 4 * weights_stride, out += 4 * out_stride, next = values)
         for (size_t column = 0; column < size; column += 64)
             mix_tile(out, out_stride, weights, weights_stride, values, scale, size, column, tokens,
-                     type, 4, 4);
-    for (; m >= 2; m -= 2, weights += 2 * weights_stride, out += 2 * out_stride)
+                     next, type, 4, 4);
+    for (; m >= 2; m -= 2, weights += 2 * weights_stride, out += 2 * out_stride, next = values)
         for (size_t column = 0; column < size; column += 128)
             mix_tile(out, out_stride, weights, weights_stride, values, scale, size, column, tokens,
-                     type, 2, 8);
+                     next, type, 2, 8);
     for (size_t column = 0; m && column < size; column += 128)
         mix_tile(out, out_stride, weights, weights_stride, values, scale, size, column, tokens,
-                 type, 1, 8);
+                 next, type, 1, 8);
 }
 
 /* Sixteen numbers of a matrix, scaled. */

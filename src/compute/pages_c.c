@@ -20,8 +20,9 @@ static inline float element(const void *in, size_t i, pph_dtype type)
 
 static inline void scores(float *out, size_t out_stride, const float *q, size_t q_stride,
                           const void *keys, const float *scale, size_t m, size_t size,
-                          pph_dtype type)
+                          const void *next, pph_dtype type)
 {
+    (void)next;
     for (size_t i = 0; i < m; i++)
         for (size_t t = 0; t < PPH_KV_TOKENS; t++) {
             double sum = 0;
@@ -33,8 +34,9 @@ static inline void scores(float *out, size_t out_stride, const float *q, size_t 
 
 static inline void mix(float *out, size_t out_stride, const float *weights, size_t weights_stride,
                        const void *values, const float *scale, size_t m, size_t size, size_t tokens,
-                       pph_dtype type)
+                       const void *next, pph_dtype type)
 {
+    (void)next;
     for (size_t i = 0; i < m; i++)
         for (size_t d = 0; d < size; d++) {
             double sum = out[i * out_stride + d];

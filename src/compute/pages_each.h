@@ -5,22 +5,36 @@
 
 #include "compute/kernels_pages.h"
 
-#define PPH_PAGES_EACH(name, TYPE)                                                             \
-    static void scores_##name(float *out, size_t out_stride, const float *q, size_t q_stride,  \
-                              const void *keys, const float *scale, size_t m, size_t size)     \
-    {                                                                                          \
-        scores(out, out_stride, q, q_stride, keys, scale, m, size, TYPE);                      \
-    }                                                                                          \
-    static void mix_##name(float *out, size_t out_stride, const float *weights,                \
-                           size_t weights_stride, const void *values, const float *scale,      \
-                           size_t m, size_t size, size_t tokens)                               \
-    {                                                                                          \
-        mix(out, out_stride, weights, weights_stride, values, scale, m, size, tokens, TYPE);   \
-    }                                                                                          \
-    static void pack_##name(float *panel, const void *in, size_t stride, size_t rows,          \
-                            size_t columns, const float *row_scale, const float *column_scale) \
-    {                                                                                          \
-        pack(panel, in, stride, rows, columns, row_scale, column_scale, TYPE);                 \
+/* Ask for `bytes` of memory that will be read soon. Any address may be asked for. */
+static inline __attribute__((always_inline)) void pph_pages_ask(const void *at, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const char *)at + i);
+}
+
+/* Bytes of an element of a cache. */
+static inline __attribute__((always_inline)) size_t pph_pages_width(const pph_dtype type)
+{
+    return type == PPH_F32 ? 4 : type == PPH_F16 ? 2 : 1;
+}
+
+#define PPH_PAGES_EACH(name, TYPE)                                                                 \
+    static void scores_##name(float *out, size_t out_stride, const float *q, size_t q_stride,      \
+                              const void *keys, const float *scale, size_t m, size_t size,         \
+                              const void *next)                                                    \
+    {                                                                                              \
+        scores(out, out_stride, q, q_stride, keys, scale, m, size, next, TYPE);                    \
+    }                                                                                              \
+    static void mix_##name(float *out, size_t out_stride, const float *weights,                    \
+                           size_t weights_stride, const void *values, const float *scale,          \
+                           size_t m, size_t size, size_t tokens, const void *next)                 \
+    {                                                                                              \
+        mix(out, out_stride, weights, weights_stride, values, scale, m, size, tokens, next, TYPE); \
+    }                                                                                              \
+    static void pack_##name(float *panel, const void *in, size_t stride, size_t rows,              \
+                            size_t columns, const float *row_scale, const float *column_scale)     \
+    {                                                                                              \
+        pack(panel, in, stride, rows, columns, row_scale, column_scale, TYPE);                     \
     }
 
 #define PPH_PAGES_EACH_BF16(name, TYPE)                                                       \

@@ -45,15 +45,17 @@ static void f16_from_f32(pph_f16 *out, const float *in, size_t n)
 /* `rows` rows by keys [first, first + 16). */
 INLINE void scores_tile(float *out, size_t out_stride, const float *q, size_t q_stride,
                         const void *keys, const float *scale, size_t size, size_t first,
-                        const pph_dtype type, const int rows)
+                        const void *next, const pph_dtype type, const int rows)
 {
+    const size_t width = pph_pages_width(type);
     float32x4_t sum[2][4];
 #pragma GCC unroll 2
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++)
             sum[i][j] = vdupq_n_f32(0);
-    for (size_t d = 0; d < size; d++)
+    for (size_t d = 0; d < size; d++) {
+        pph_pages_ask((const char *)next + (d * PPH_KV_TOKENS + first) * width, 16 * width);
 #pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++) {
             float32x4_t key = take(keys, d * PPH_KV_TOKENS + first + 4 * j, 4, type);
@@ -61,6 +63,7 @@ INLINE void scores_tile(float *out, size_t out_stride, const float *q, size_t q_
             for (int i = 0; i < rows; i++)
                 sum[i][j] = vfmaq_n_f32(sum[i][j], key, q[(size_t)i * q_stride + d]);
         }
+    }
 #pragma GCC unroll 2
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
@@ -72,20 +75,22 @@ INLINE void scores_tile(float *out, size_t out_stride, const float *q, size_t q_
 }
 
 INLINE void scores(float *out, size_t out_stride, const float *q, size_t q_stride, const void *keys,
-                   const float *scale, size_t m, size_t size, const pph_dtype type)
+                   const float *scale, size_t m, size_t size, const void *next,
+                   const pph_dtype type)
 {
-    for (; m >= 2; m -= 2, q += 2 * q_stride, out += 2 * out_stride)
+    for (; m >= 2; m -= 2, q += 2 * q_stride, out += 2 * out_stride, next = keys)
         for (size_t first = 0; first < PPH_KV_TOKENS; first += 16)
-            scores_tile(out, out_stride, q, q_stride, keys, scale, size, first, type, 2);
+            scores_tile(out, out_stride, q, q_stride, keys, scale, size, first, next, type, 2);
     for (size_t first = 0; m && first < PPH_KV_TOKENS; first += 16)
-        scores_tile(out, out_stride, q, q_stride, keys, scale, size, first, type, 1);
+        scores_tile(out, out_stride, q, q_stride, keys, scale, size, first, next, type, 1);
 }
 
 /* `rows` rows by up to 16 columns. */
 INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t weights_stride,
                      const void *values, const float *scale, size_t size, size_t column,
-                     size_t tokens, const pph_dtype type, const int rows)
+                     size_t tokens, const void *next, const pph_dtype type, const int rows)
 {
+    const size_t width = pph_pages_width(type);
     float32x4_t sum[2][4];
     size_t count[4];
     for (size_t j = 0; j < 4; j++) {
@@ -97,7 +102,8 @@ INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t
 #pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++)
             sum[i][j] = take(out, (size_t)i * out_stride + column + 4 * j, count[j], PPH_F32);
-    for (size_t t = 0; t < tokens; t++)
+    for (size_t t = 0; t < tokens; t++) {
+        pph_pages_ask((const char *)next + (t * size + column) * width, 16 * width);
 #pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++) {
             float32x4_t value = take(values, t * size + column + 4 * j, count[j], type);
@@ -108,6 +114,7 @@ INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t
                     vfmaq_n_f32(sum[i][j], value, type == PPH_I8 ? weight * scale[t] : weight);
             }
         }
+    }
 #pragma GCC unroll 2
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
@@ -117,15 +124,15 @@ INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t
 
 INLINE void mix(float *out, size_t out_stride, const float *weights, size_t weights_stride,
                 const void *values, const float *scale, size_t m, size_t size, size_t tokens,
-                const pph_dtype type)
+                const void *next, const pph_dtype type)
 {
-    for (; m >= 2; m -= 2, weights += 2 * weights_stride, out += 2 * out_stride)
+    for (; m >= 2; m -= 2, weights += 2 * weights_stride, out += 2 * out_stride, next = values)
         for (size_t column = 0; column < size; column += 16)
             mix_tile(out, out_stride, weights, weights_stride, values, scale, size, column, tokens,
-                     type, 2);
+                     next, type, 2);
     for (size_t column = 0; m && column < size; column += 16)
         mix_tile(out, out_stride, weights, weights_stride, values, scale, size, column, tokens,
-                 type, 1);
+                 next, type, 1);
 }
 
 INLINE void pack(float *panel, const void *in, size_t stride, size_t rows, size_t columns,

@@ -59,8 +59,8 @@ static void test_scores(void **state)
                 const float *scale = types[k] == PPH_I8 ? scales : NULL;
                 memset(want, 0xA5, sizeof want); /* what is not written stays the same in both */
                 memset(got, 0xA5, sizeof got);
-                plain.scores[types[k]](want, 33, left, STRIDE, cache, scale, m, sizes[s]);
-                fast.scores[types[k]](got, 33, left, STRIDE, cache, scale, m, sizes[s]);
+                plain.scores[types[k]](want, 33, left, STRIDE, cache, scale, m, sizes[s], cache);
+                fast.scores[types[k]](got, 33, left, STRIDE, cache, scale, m, sizes[s], cache);
                 same(PPH_COUNT(got), 1e-6 * (double)sizes[s], "scores", m, sizes[s], types[k]);
             }
 }
@@ -77,8 +77,9 @@ static void test_mix(void **state)
                 uint64_t seed = m;
                 numbers_fill(&seed, want, PPH_COUNT(want), 1); /* is added to */
                 memcpy(got, want, sizeof got);
-                plain.mix[types[k]](want, STRIDE, left, 41, cache, scale, m, sizes[s], tokens);
-                fast.mix[types[k]](got, STRIDE, left, 41, cache, scale, m, sizes[s], tokens);
+                plain.mix[types[k]](want, STRIDE, left, 41, cache, scale, m, sizes[s], tokens,
+                                    NULL);
+                fast.mix[types[k]](got, STRIDE, left, 41, cache, scale, m, sizes[s], tokens, NULL);
                 same(PPH_COUNT(got), 2e-6 * (double)(tokens + 1), "mix", m, sizes[s], types[k]);
             }
 }
