@@ -78,7 +78,7 @@ static void attend(void *context, const pph_member *member)
         return;
     }
     while (pph_team_next(&j->cursor, all, 1, &begin, &end)) {
-        size_t kv = begin % j->op.layout->heads, tile = begin / j->op.layout->heads;
+        size_t kv = begin / tiles, tile = begin % tiles; /* a head's keys stay near for its tiles */
         size_t last = PPH_MIN((tile + 1) * grain, j->op.queries);
         if (pph_attention_paged_run(&j->op, kv * group, (kv + 1) * group, tile * grain, last,
                                     scratch, NULL) != PPH_OK)

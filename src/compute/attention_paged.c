@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* Rows of a tile: whole register tiles. Up to FEW rows multiply pages, in longer blocks. */
-enum { ROWS = 96, FEW = 12, BLOCK_PAGES = 8, BLOCK_PAGES_FEW = 16, PANEL_PAGES = 2 };
+enum { ROWS = 192, FEW = 36, BLOCK_PAGES = 4, BLOCK_PAGES_FEW = 16, PANEL_PAGES = 2 };
 
 _Static_assert(PANEL_PAGES *PPH_KV_TOKENS == PPH_PANEL, "a panel holds whole pages");
 
@@ -34,13 +34,18 @@ typedef struct work {
     float *most, *sum;         /* [rows]: the largest score so far, the exponents' sum against it */
 } work;
 
-/* Rows [first, last) of the tiling of one group: which heads and queries they are. */
+/* Rows of one group of heads: which heads and queries they are. */
 typedef struct tile {
     size_t kv;          /* the group */
     size_t head, share; /* its first head that is wanted, and how many */
     size_t begin;       /* query of row 0, whose head is the first */
     size_t row, rows;   /* this tile begins at `row` of the group's rows */
 } tile;
+
+/* Keys [first, first + count), and the rows [low, high) of a tile that see any of them. */
+typedef struct block {
+    size_t first, count, low, high;
+} block;
 
 static pph_status check(const pph_attention_paged *op, size_t first, size_t last, size_t begin,
                         size_t end, pph_error *err)
@@ -136,28 +141,29 @@ static pph_kv_head head_at(const work *w, const tile *t, size_t page)
     return pph_kv_head_at(w->op->layout, w->op->pages[page], t->kv);
 }
 
-/* Scores of all rows to the pages [page, page + count). */
-static void score_pages(work *w, const tile *t, size_t page, size_t count)
+/* Scores of the rows to the block's pages. */
+static void score_pages(work *w, const tile *t, const block *b)
 {
     pph_dtype type = w->op->layout->dtype;
-    size_t keys = w->block * PPH_KV_TOKENS;
-    for (size_t p = 0; p < count; p++) {
-        pph_kv_head from = head_at(w, t, page + p);
-        const void *next =
-            p + 1 < count ? head_at(w, t, page + p + 1).keys : head_at(w, t, page).values;
-        w->pages->scores[type](w->score + p * PPH_KV_TOKENS, keys, (const float *)(void *)w->query,
-                               w->size, from.keys, from.scales, t->rows, w->size, next);
+    size_t stride = w->block * PPH_KV_TOKENS, page = b->first / PPH_KV_TOKENS;
+    const float *query = (const float *)(void *)w->query + b->low * w->size;
+    for (size_t k = 0; k < b->count; k += PPH_KV_TOKENS, page++) {
+        pph_kv_head from = head_at(w, t, page);
+        const void *next = k + PPH_KV_TOKENS < b->count
+                               ? head_at(w, t, page + 1).keys
+                               : head_at(w, t, b->first / PPH_KV_TOKENS).values;
+        w->pages->scores[type](w->score + b->low * stride + k, stride, query, w->size, from.keys,
+                               from.scales, b->high - b->low, w->size, next);
     }
 }
 
-static void score_packed(work *w, const tile *t, size_t page, size_t count)
+static void score_packed(work *w, const tile *t, const block *b)
 {
     pph_dtype type = w->op->layout->dtype;
-    size_t keys = w->block * PPH_KV_TOKENS;
-    for (size_t p = 0; p < count; p++) {
-        pph_kv_head from = head_at(w, t, page + p);
-        size_t panel = p / PANEL_PAGES * PPH_PANEL * w->size;
-        size_t column = p % PANEL_PAGES * PPH_KV_TOKENS;
+    size_t stride = w->block * PPH_KV_TOKENS, rows = b->high - b->low, query = b->low * w->size;
+    for (size_t k = 0; k < b->count; k += PPH_KV_TOKENS) {
+        pph_kv_head from = head_at(w, t, (b->first + k) / PPH_KV_TOKENS);
+        size_t panel = k / PPH_PANEL * PPH_PANEL * w->size, column = k % PPH_PANEL;
         if (w->bf16)
             w->pages->pack_bf16[type]((pph_bf16 *)(void *)w->keys + panel + 2 * column, from.keys,
                                       PPH_KV_TOKENS, w->size, PPH_KV_TOKENS, NULL, from.scales);
@@ -165,108 +171,120 @@ static void score_packed(work *w, const tile *t, size_t page, size_t count)
             w->pages->pack[type]((float *)(void *)w->keys + panel + column, from.keys,
                                  PPH_KV_TOKENS, w->size, PPH_KV_TOKENS, NULL, from.scales);
     }
-    for (size_t p = 0; p * PANEL_PAGES < count; p++) {
-        float *score = w->score + p * PPH_PANEL;
-        size_t panel = p * PPH_PANEL * w->size;
+    for (size_t k = 0; k < b->count; k += PPH_PANEL) {
+        float *score = w->score + b->low * stride + k;
         if (w->bf16)
-            w->tensor->panel_multiply_bf16(score, keys, (const pph_bf16 *)(void *)w->query, w->size,
-                                           (const pph_bf16 *)(void *)w->keys + panel, t->rows,
-                                           w->size);
+            w->tensor->panel_multiply_bf16(
+                score, stride, (const pph_bf16 *)(void *)w->query + query, w->size,
+                (const pph_bf16 *)(void *)w->keys + k * w->size, rows, w->size);
         else
-            w->tensor->panel_multiply(score, keys, (const float *)(void *)w->query, w->size,
-                                      (const float *)(void *)w->keys + panel, t->rows, w->size);
+            w->tensor->panel_multiply(score, stride, (const float *)(void *)w->query + query,
+                                      w->size, (const float *)(void *)w->keys + k * w->size, rows,
+                                      w->size);
     }
 }
 
-/* Row i's exponents in place of its scores to keys [first, first + count), zeros where it sees none.
- * Gives what they are worth beside those so far, and rescales those: keep, take. */
-static void weigh(work *w, const tile *t, size_t i, size_t first, size_t count, float *keep,
-                  float *take)
+/* Row i's exponents in place of its scores, zeros where it sees no key of the block. Gives what they
+ * are worth beside those so far, and rescales those: keep, take. */
+static void weigh(work *w, const tile *t, const block *b, size_t i, float *keep, float *take)
 {
     size_t stride = w->block * PPH_KV_TOKENS, low, high;
-    float *score = w->score + i * stride;
+    float *score = w->score + i * stride, scale = w->op->scale;
     pph_bf16 *weight = w->bf16 ? w->weight + i * stride : NULL;
     visible(w, t, i, &low, &high);
-    low = PPH_MIN(PPH_MAX(low, first) - first, count);
-    high = PPH_MIN(PPH_MAX(high, first) - first, count);
-    *keep = 1;
-    *take = 0;
-    if (low < high) {
-        float most = w->pages->highest(score + low, high - low), scale = w->op->scale, sum;
-        if (weight)
-            sum = w->tensor->exponents_bf16(weight + low, score + low, scale, high - low);
-        else
-            sum = w->tensor->exponents(score + low, score + low, scale, high - low);
-        float before = w->most[i];
-        if (most > before) { /* so in the first block, where before is -inf */
-            *keep = expf(scale * (before - most));
-            *take = 1;
-            w->most[i] = most;
-        } else {
-            *take = expf(scale * (most - before));
-        }
-        w->sum[i] = w->sum[i] * *keep + sum * *take;
-    } else {
-        low = high = 0;
-    }
+    low = PPH_MAX(low, b->first) - b->first;
+    high = PPH_MIN(high - b->first, b->count);
+    float most = w->pages->highest(score + low, high - low), before = w->most[i], sum;
+    if (weight)
+        sum = w->tensor->exponents_bf16(weight + low, score + low, scale, high - low);
+    else
+        sum = w->tensor->exponents(score + low, score + low, scale, high - low);
+    bool above = most > before; /* so in the first block, where before is -inf */
+    *keep = above ? expf(scale * (before - most)) : 1;
+    *take = above ? 1 : expf(scale * (most - before));
+    w->most[i] = above ? most : before;
+    w->sum[i] = w->sum[i] * *keep + sum * *take;
     size_t element = weight ? sizeof *weight : sizeof *score;
     char *row = weight ? (char *)weight : (char *)score;
     memset(row, 0, low * element);
-    memset(row + high * element, 0, (count + count % 2 - high) * element);
+    memset(row + high * element, 0, (b->count + b->count % 2 - high) * element);
 }
 
-/* part = the exponents times the values of keys [first, first + count). */
-static void mix_pages(work *w, const tile *t, size_t first, size_t count)
+/* part = the rows' exponents times the block's values. */
+static void mix_pages(work *w, const tile *t, const block *b)
 {
     pph_dtype type = w->op->layout->dtype;
-    memset(w->part, 0, t->rows * w->width * sizeof *w->part);
-    for (size_t k = 0; k < count; k += PPH_KV_TOKENS) {
-        size_t page = (first + k) / PPH_KV_TOKENS;
+    size_t stride = w->block * PPH_KV_TOKENS, page = b->first / PPH_KV_TOKENS;
+    float *part = w->part + b->low * w->width;
+    memset(part, 0, (b->high - b->low) * w->width * sizeof *part);
+    for (size_t k = 0; k < b->count; k += PPH_KV_TOKENS, page++) {
         pph_kv_head from = head_at(w, t, page);
-        const void *next = from.values; /* then the values of the next page, or its keys */
-        if (k + PPH_KV_TOKENS < count)
+        const void *next = from.values; /* or the next page's; or its keys, in the next block */
+        if (k + PPH_KV_TOKENS < b->count)
             next = head_at(w, t, page + 1).values;
         else if ((page + 1) * PPH_KV_TOKENS < w->op->keys)
             next = head_at(w, t, page + 1).keys;
-        w->pages->mix[type](w->part, w->width, w->score + k, w->block * PPH_KV_TOKENS, from.values,
-                            from.scales ? from.scales + PPH_KV_TOKENS : NULL, t->rows, w->size,
-                            PPH_MIN((size_t)PPH_KV_TOKENS, count - k), next);
+        w->pages->mix[type](part, w->width, w->score + b->low * stride + k, stride, from.values,
+                            from.scales ? from.scales + PPH_KV_TOKENS : NULL, b->high - b->low,
+                            w->size, PPH_MIN((size_t)PPH_KV_TOKENS, b->count - k), next);
     }
 }
 
-static void mix_packed(work *w, const tile *t, size_t first, size_t count)
+/* Values of the block, columns [column, column + PPH_PANEL), into the panel at `to`. */
+static void pack_values(work *w, const tile *t, const block *b, size_t column, size_t to)
 {
     pph_dtype type = w->op->layout->dtype;
-    size_t stride = w->block * PPH_KV_TOKENS, element = pph_dtype_size(type);
-    for (size_t p = 0; p * PPH_PANEL < w->size; p++) {
-        size_t columns = PPH_MIN((size_t)PPH_PANEL, w->size - p * PPH_PANEL);
-        size_t panel = p * PPH_PANEL * stride;
-        for (size_t k = 0; k < count; k += PPH_KV_TOKENS) {
-            pph_kv_head from = head_at(w, t, (first + k) / PPH_KV_TOKENS);
-            const char *in = from.values + p * PPH_PANEL * element;
-            const float *scale = from.scales ? from.scales + PPH_KV_TOKENS : NULL;
-            size_t tokens = PPH_MIN((size_t)PPH_KV_TOKENS, count - k), to = panel + k * PPH_PANEL;
-            if (w->bf16)
-                w->pages->pack_bf16[type]((pph_bf16 *)(void *)w->values + to, in, w->size, tokens,
-                                          columns, scale, NULL);
-            else
-                w->pages->pack[type]((float *)(void *)w->values + to, in, w->size, tokens, columns,
-                                     scale, NULL);
-        }
-        float *part = w->part + p * PPH_PANEL;
+    size_t columns = PPH_MIN((size_t)PPH_PANEL, w->size - column);
+    for (size_t k = 0; k < b->count; k += PPH_KV_TOKENS, to += PPH_KV_TOKENS * PPH_PANEL) {
+        pph_kv_head from = head_at(w, t, (b->first + k) / PPH_KV_TOKENS);
+        const char *in = from.values + column * pph_dtype_size(type);
+        const float *scale = from.scales ? from.scales + PPH_KV_TOKENS : NULL;
+        size_t tokens = PPH_MIN((size_t)PPH_KV_TOKENS, b->count - k);
         if (w->bf16)
-            w->tensor->panel_multiply_bf16(part, w->width, w->weight, stride,
-                                           (const pph_bf16 *)(void *)w->values + panel, t->rows,
-                                           count + count % 2);
+            w->pages->pack_bf16[type]((pph_bf16 *)(void *)w->values + to, in, w->size, tokens,
+                                      columns, scale, NULL);
         else
-            w->tensor->panel_multiply(part, w->width, w->score, stride,
-                                      (const float *)(void *)w->values + panel, t->rows, count);
+            w->pages->pack[type]((float *)(void *)w->values + to, in, w->size, tokens, columns,
+                                 scale, NULL);
+    }
+}
+
+static void mix_packed(work *w, const tile *t, const block *b)
+{
+    size_t stride = w->block * PPH_KV_TOKENS, rows = b->high - b->low;
+    for (size_t column = 0; column < w->size; column += PPH_PANEL) {
+        float *part = w->part + b->low * w->width + column;
+        size_t panel = column * stride;
+        pack_values(w, t, b, column, panel);
+        if (w->bf16)
+            w->tensor->panel_multiply_bf16(part, w->width, w->weight + b->low * stride, stride,
+                                           (const pph_bf16 *)(void *)w->values + panel, rows,
+                                           b->count + b->count % 2);
+        else
+            w->tensor->panel_multiply(part, w->width, w->score + b->low * stride, stride,
+                                      (const float *)(void *)w->values + panel, rows, b->count);
+    }
+}
+
+/* The rows that see any of the keys [b->first, b->first + b->count). */
+static void find_rows(const work *w, const tile *t, block *b)
+{
+    size_t low, high;
+    for (b->low = 0; b->low < t->rows; b->low++) {
+        visible(w, t, b->low, &low, &high);
+        if (high > b->first)
+            break;
+    }
+    for (b->high = t->rows; b->high > b->low; b->high--) {
+        visible(w, t, b->high - 1, &low, &high);
+        if (low < b->first + b->count)
+            break;
     }
 }
 
 static void compute(work *w, const tile *t)
 {
-    size_t low, high, none;
+    size_t low, high, none, step = w->block * PPH_KV_TOKENS;
     visible(w, t, 0, &low, &none);
     visible(w, t, t->rows - 1, &none, &high);
     for (size_t i = 0; i < t->rows; i++) {
@@ -275,16 +293,16 @@ static void compute(work *w, const tile *t)
     }
     memset(w->result, 0, t->rows * w->width * sizeof *w->result);
     gather(w, t);
-    size_t step = w->block * PPH_KV_TOKENS, first = low / PPH_KV_TOKENS * PPH_KV_TOKENS;
-    for (; first < high; first += step) {
-        size_t count = PPH_MIN(step, high - first);
-        size_t pages = (count + PPH_KV_TOKENS - 1) / PPH_KV_TOKENS;
-        (w->packed ? score_packed : score_pages)(w, t, first / PPH_KV_TOKENS, pages);
+    block b = {.first = low / PPH_KV_TOKENS * PPH_KV_TOKENS};
+    for (; b.first < high; b.first += step) {
         float keep[ROWS], take[ROWS];
-        for (size_t i = 0; i < t->rows; i++)
-            weigh(w, t, i, first, count, &keep[i], &take[i]);
-        (w->packed ? mix_packed : mix_pages)(w, t, first, count);
-        for (size_t i = 0; i < t->rows; i++)
+        b.count = PPH_MIN(step, high - b.first);
+        find_rows(w, t, &b);
+        (w->packed ? score_packed : score_pages)(w, t, &b);
+        for (size_t i = b.low; i < b.high; i++)
+            weigh(w, t, &b, i, &keep[i], &take[i]);
+        (w->packed ? mix_packed : mix_pages)(w, t, &b);
+        for (size_t i = b.low; i < b.high; i++)
             w->pages->blend(w->result + i * w->width, w->part + i * w->width, keep[i], take[i],
                             w->size);
     }

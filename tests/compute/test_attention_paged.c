@@ -315,7 +315,7 @@ static void test_refusals(void **state)
                               .scale = 1};
     pph_scratch *scratch = NULL;
     assert_int_equal(pph_scratch_new(&scratch, NULL), PPH_OK);
-    assert_int_equal(pph_attention_paged_grain(&op), 48);
+    assert_int_equal(pph_attention_paged_grain(&op), 96);
     assert_int_equal(pph_attention_paged_run(&op, 0, 2, 0, 1, scratch, NULL), PPH_OK);
     assert_int_equal(pph_attention_paged_run(&op, 0, 3, 0, 1, scratch, NULL), PPH_INVALID_ARGUMENT);
     assert_int_equal(pph_attention_paged_run(&op, 0, 2, 0, 2, scratch, NULL), PPH_INVALID_ARGUMENT);

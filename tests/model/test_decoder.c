@@ -174,7 +174,7 @@ static void test_golden_auto(void **state)
     for (size_t i = 0; i < f->cases.count; i++) {
         const decoder_case *c = &f->cases.at[i];
         pph_decoder *decoder = open_case(c, f->team, PPH_PRECISION_AUTO, PPH_F16);
-        check_whole(c, "auto", decoder, 0.1, false);
+        check_whole(c, "auto", decoder, 0.15, false); /* bf16: what is rounded where matters */
         pph_decoder_close(&decoder);
     }
 }
