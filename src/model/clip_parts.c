@@ -52,14 +52,8 @@ pph_status pph_clip_head_run(const pph_clip_head *head, size_t count, float *poo
     return pph_linear_run(head->projection, scratch, count, x, y, false, err);
 }
 
-pph_encoder_options pph_clip_encoder_options(const pph_clip_source *source,
-                                             const pph_clip_tower *tower, const char *prefix)
+const pph_encoder_names *pph_clip_encoder_names(void)
 {
-    static const pph_activation activations[] = {
-        [PPH_CLIP_QUICK_GELU] = PPH_ACT_QUICK_GELU,
-        [PPH_CLIP_GELU] = PPH_ACT_GELU_ERF,
-        [PPH_CLIP_GELU_TANH] = PPH_ACT_GELU_TANH,
-    };
     static const pph_encoder_names names = {
         .norm1 = "layer_norm1",
         .norm2 = "layer_norm2",
@@ -71,9 +65,20 @@ pph_encoder_options pph_clip_encoder_options(const pph_clip_source *source,
         .up_bias = true,
         .down_bias = true,
     };
+    return &names;
+}
+
+pph_encoder_options pph_clip_encoder_options(const pph_clip_source *source,
+                                             const pph_clip_tower *tower, const char *prefix)
+{
+    static const pph_activation activations[] = {
+        [PPH_CLIP_QUICK_GELU] = PPH_ACT_QUICK_GELU,
+        [PPH_CLIP_GELU] = PPH_ACT_GELU_ERF,
+        [PPH_CLIP_GELU_TANH] = PPH_ACT_GELU_TANH,
+    };
     return (pph_encoder_options){
         .prefix = prefix,
-        .names = &names,
+        .names = pph_clip_encoder_names(),
         .layers = (size_t)tower->layers,
         .width = (size_t)tower->width,
         .heads = (size_t)tower->heads,

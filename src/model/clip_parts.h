@@ -41,6 +41,9 @@ size_t pph_clip_head_bytes(const pph_clip_head *head);
 PPH_CHECKED pph_status pph_clip_head_run(const pph_clip_head *head, size_t count, float *pooled,
                                          float *out, pph_scratch *scratch, pph_error *err);
 
+/* What CLIP's files call the tensors of a layer. */
+const pph_encoder_names *pph_clip_encoder_names(void);
+
 /* The encoder's options for a tower. prefix  of its tensors' names, borrowed */
 pph_encoder_options pph_clip_encoder_options(const pph_clip_source *source,
                                              const pph_clip_tower *tower, const char *prefix);

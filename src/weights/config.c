@@ -215,3 +215,11 @@ pph_status pph_config_read_clip(pph_clip_config *out, const char *folder, pph_er
     PPH_TRY(pph_file_read(path, &bytes, err));
     return pph_config_parse_clip(out, "config.json", bytes.data, bytes.size, err);
 }
+
+pph_status pph_config_read_clip_vision(pph_clip_config *out, const pph_json *object, pph_error *err)
+{
+    pph_clip_config config = {0};
+    PPH_TRY(read_vision(object, 0, &config, err));
+    *out = config;
+    return PPH_OK;
+}

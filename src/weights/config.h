@@ -2,7 +2,7 @@
 #ifndef PPH_WEIGHTS_CONFIG_H
 #define PPH_WEIGHTS_CONFIG_H
 
-#include "base/error.h"
+#include "base/json.h"
 #include <stdbool.h>
 
 typedef enum pph_clip_activation {
@@ -57,5 +57,10 @@ PPH_CHECKED pph_status pph_config_read_clip(pph_clip_config *out, const char *fo
 /* The same from bytes; `name` is for messages. */
 PPH_CHECKED pph_status pph_config_parse_clip(pph_clip_config *out, const char *name,
                                              const void *bytes, size_t size, pph_error *err);
+
+/* A picture tower's own object, as it stands in vision_config of other models; NULL: all defaults.
+ * Errors  PPH_CORRUPT, PPH_UNSUPPORTED, PPH_TOO_LARGE, as above */
+PPH_CHECKED pph_status pph_config_read_clip_vision(pph_clip_config *out, const pph_json *object,
+                                                   pph_error *err);
 
 #endif

@@ -18,6 +18,7 @@
 struct pph_weights {
     pph_safetensors *files;
     size_t file_count;
+    pph_gguf_files gguf; /* instead of those */
     pph_tensor *tensors; /* all files' */
     uint32_t *file_of;   /* per tensor, the index of its file */
     size_t count;
@@ -33,6 +34,7 @@ void pph_weights_close(pph_weights **weights)
         return;
     for (size_t i = 0; i < w->file_count; i++)
         pph_safetensors_close(&w->files[i]);
+    pph_gguf_files_close(&w->gguf);
     pph_free(w->files);
     pph_free(w->tensors);
     pph_free(w->file_of);
@@ -282,6 +284,45 @@ pph_status pph_weights_open(pph_weights **out, const char *path, pph_error *err)
     return PPH_OK;
 }
 
+/* ---- GGUF ---- */
+
+static pph_status gather_gguf(pph_weights *w, pph_error *err)
+{
+    size_t total = 0;
+    for (size_t f = 0; f < w->gguf.count; f++)
+        total += w->gguf.at[f].count; /* at most 65536 each */
+    w->tensors = pph_alloc_array(total, sizeof *w->tensors);
+    w->file_of = pph_alloc_array(total, sizeof *w->file_of);
+    if (!w->tensors || !w->file_of)
+        return PPH_FAIL_MEMORY(err, total * (sizeof *w->tensors + sizeof *w->file_of));
+    PPH_TRY(pph_lookup_reserve(&w->names, total, err));
+    for (size_t f = 0; f < w->gguf.count; f++)
+        for (size_t i = 0; i < w->gguf.at[f].count; i++) {
+            const pph_tensor *tensor = &w->gguf.at[f].tensors[i];
+            PPH_TRY(pph_lookup_add(&w->names, pph_str_view(tensor->name), (uint32_t)w->count, NULL,
+                                   err));
+            w->tensors[w->count] = *tensor;
+            w->file_of[w->count++] = (uint32_t)f;
+        }
+    return PPH_OK;
+}
+
+pph_status pph_weights_open_gguf(pph_weights **out, const char *path, pph_error *err)
+{
+    PPH_AUTO(pph_weights_close) pph_weights *w = pph_alloc(sizeof *w);
+    if (!w || !(w->title = pph_str_copy(pph_str_view(pph_path_name(path)))))
+        return PPH_FAIL_MEMORY(err, sizeof *w);
+    PPH_TRY(pph_gguf_files_open(&w->gguf, path, err));
+    PPH_TRY(gather_gguf(w, err));
+    *out = PPH_TAKE(w);
+    return PPH_OK;
+}
+
+const pph_gguf *pph_weights_keys(const pph_weights *weights)
+{
+    return weights->gguf.count ? pph_gguf_files_keys(&weights->gguf) : NULL;
+}
+
 /* ---- looking ---- */
 
 const pph_tensor *pph_weights_find(const pph_weights *weights, const char *name)
@@ -293,7 +334,8 @@ const pph_tensor *pph_weights_find(const pph_weights *weights, const char *name)
 
 const char *pph_weights_file(const pph_weights *weights, const pph_tensor *tensor)
 {
-    return weights->files[weights->file_of[tensor - weights->tensors]].name;
+    uint32_t file = weights->file_of[tensor - weights->tensors];
+    return weights->gguf.count ? weights->gguf.at[file].name : weights->files[file].name;
 }
 
 static bool same_shape(const pph_tensor *tensor, int rank, const int64_t *shape)
@@ -328,9 +370,10 @@ pph_status pph_weights_get(const pph_weights *weights, const char *name, int ran
 
 void pph_weights_forget(const pph_weights *weights, const pph_tensor *tensor)
 {
-    const pph_safetensors *file = &weights->files[weights->file_of[tensor - weights->tensors]];
-    pph_file_map_forget(&file->map, (size_t)((const uint8_t *)tensor->data - file->map.data),
-                        tensor->bytes);
+    uint32_t file = weights->file_of[tensor - weights->tensors];
+    const pph_file_map *map =
+        weights->gguf.count ? &weights->gguf.at[file].map : &weights->files[file].map;
+    pph_file_map_forget(map, (size_t)((const uint8_t *)tensor->data - map->data), tensor->bytes);
 }
 
 size_t pph_weights_count(const pph_weights *weights)

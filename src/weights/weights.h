@@ -3,7 +3,7 @@
 #ifndef PPH_WEIGHTS_WEIGHTS_H
 #define PPH_WEIGHTS_WEIGHTS_H
 
-#include "weights/tensor.h"
+#include "weights/gguf_files.h"
 
 /* Immutable once open, and then for any number of threads. The files stay mapped until closing. */
 typedef struct pph_weights pph_weights;
@@ -16,6 +16,12 @@ typedef struct pph_weights pph_weights;
  *         PPH_CORRUPT (a file breaks its format; the index names a tensor that its shard lacks),
  *         PPH_TOO_LARGE, PPH_IO, PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_weights_open(pph_weights **out, const char *path, pph_error *err);
+
+/* The tensors of a GGUF file, or of the parts of a split one, under the names that it gives them.
+ * Errors  those of pph_gguf_files_open */
+PPH_CHECKED pph_status pph_weights_open_gguf(pph_weights **out, const char *path, pph_error *err);
+/* The file's keys; NULL where the weights are not GGUF. Borrowed from `weights`. */
+const pph_gguf *pph_weights_keys(const pph_weights *weights);
 
 /* Accepts NULL. All tensors, and their data, are gone afterwards. */
 void pph_weights_close(pph_weights **weights);
