@@ -378,20 +378,36 @@ static pph_rows columns(pph_rows rows, size_t first)
     return rows;
 }
 
+/* Results that stand by themselves to where they belong. */
+static pph_status place(pph_rows y, pph_rows from, size_t count, size_t n, bool accumulate,
+                        pph_scratch *scratch, pph_error *err)
+{
+    if (!accumulate)
+        return pph_rows_convert(y, from, count, n, scratch, err);
+    for (size_t i = 0; i < count; i++) {
+        float *to = pph_rows_at(y, i).data;
+        pph_kernels_get()->tensor.add(to, to, pph_rows_at(from, i).data, n);
+    }
+    return PPH_OK;
+}
+
 static pph_status run_float(const pph_linear *linear, const task *t, pph_scratch *scratch,
                             pph_error *err)
 {
     size_t n = t->last - t->first;
-    /* What oneDNN does not write itself. */
-    bool indirect =
-        t->y.dtype == PPH_I8 || (t->y.dtype == PPH_BF16 && linear->precision == PPH_PRECISION_F32);
+    /* What oneDNN does not write itself, or, where rows have gaps, only at a crawl. */
+    bool indirect = t->y.dtype == PPH_I8 || (t->rows > 1 && t->y.stride != n) ||
+                    (t->y.dtype == PPH_BF16 && linear->precision == PPH_PRECISION_F32);
+    size_t room = PPH_MIN(t->rows, (size_t)PIECE + PIECE / 2) * n * sizeof(float);
     float *wide = NULL;
-    if (indirect && !(wide = pph_scratch_take(scratch, PIECE * 2 * n * sizeof *wide)))
-        return PPH_FAIL_MEMORY(err, PIECE * 2 * n * sizeof *wide);
+    if (indirect && !(wide = pph_scratch_take(scratch, room)))
+        return PPH_FAIL_MEMORY(err, room);
     for (size_t first = 0, count; first < t->rows; first += count) {
         count = piece(t->rows - first, PIECE);
         pph_rows y = columns(pph_rows_at(t->y, first), t->first);
         pph_rows to = indirect ? (pph_rows){wide, PPH_F32, NULL, n} : y;
+        if (t->rows == 1) /* then no stride matters, and this one is the fast form */
+            to.stride = n;
         PPH_TRY(pph_matmul_run(linear->matmul,
                                &(pph_matmul_run_options){.rows = count,
                                                          .x = pph_rows_at(t->x, first).data,
@@ -399,12 +415,12 @@ static pph_status run_float(const pph_linear *linear, const task *t, pph_scratch
                                                          .y = to.data,
                                                          .y_stride = to.stride,
                                                          .y_type = to.dtype,
-                                                         .accumulate = t->accumulate,
+                                                         .accumulate = t->accumulate && !indirect,
                                                          .first = t->first,
                                                          .last = t->last},
                                scratch, err));
         if (indirect)
-            PPH_TRY(pph_rows_convert(y, to, count, n, scratch, err));
+            PPH_TRY(place(y, to, count, n, t->accumulate, scratch, err));
     }
     return PPH_OK;
 }

@@ -1,5 +1,8 @@
 /* Block-quantised matrices in strips.
  *
+ * Strips stand in pairs, cut in chunks, so that reading them goes straight through memory: of every
+ * chunk the numbers of one strip, those of the other, then the scales of both.
+ *
  * Two strips at a time, chunk by chunk: a chunk is taken apart in the first cache, once, and meets
  * panel after panel of the rows; results for all rows are kept beside it until the strips' end. With
  * few rows the weights so stream from memory once, and taking them apart costs less than that.
@@ -37,14 +40,50 @@ struct pph_strips {
     size_t inputs, outputs;
     pph_block block;
     form form;
-    size_t scales_at, strip; /* bytes from a strip's beginning to its scales, to the next strip */
+    size_t pair; /* bytes of a pair of strips */
     uint8_t *data;
     size_t bytes;
 };
 
-static size_t line(size_t bytes)
+static size_t round_up(size_t rows, size_t count)
 {
-    return (bytes + LINE - 1) / LINE * LINE;
+    return (rows + count - 1) / count * count;
+}
+
+/* Elements of the chunk that begins at element `at`. */
+static size_t chunk_at(const pph_strips *s, size_t at)
+{
+    return PPH_MIN((size_t)PPH_STRIP_CHUNK, s->inputs - at);
+}
+
+/* Bytes of the numbers, and of the scales, of a chunk of n elements of one strip. */
+static size_t quant_bytes(const pph_strips *s, size_t n)
+{
+    return n / s->block.elements * s->form.bytes * PPH_STRIP;
+}
+
+static size_t scale_bytes(const pph_strips *s, size_t n)
+{
+    return (n / s->block.elements * s->form.scales * PPH_STRIP + LINE - 1) / LINE * LINE;
+}
+
+/* Bytes of a whole chunk of a pair. */
+static size_t chunk_bytes(const pph_strips *s)
+{
+    return PAIR * (quant_bytes(s, PPH_STRIP_CHUNK) + scale_bytes(s, PPH_STRIP_CHUNK));
+}
+
+/* Where a chunk of a strip stands. */
+typedef struct chunk {
+    uint8_t *quants, *scales;
+} chunk;
+
+static chunk find(const pph_strips *s, size_t strip, size_t at)
+{
+    size_t n = chunk_at(s, at);
+    uint8_t *begin = s->data + strip / PAIR * s->pair + at / PPH_STRIP_CHUNK * chunk_bytes(s);
+    return (chunk){begin + strip % PAIR * quant_bytes(s, n),
+                   begin + PAIR * quant_bytes(s, n) + strip % PAIR * scale_bytes(s, n)};
 }
 
 pph_status pph_strips_new(pph_strips **out, pph_dtype dtype, size_t inputs, size_t outputs,
@@ -64,10 +103,11 @@ pph_status pph_strips_new(pph_strips **out, pph_dtype dtype, size_t inputs, size
                            .outputs = outputs,
                            .block = pph_dtype_block(dtype),
                            .form = forms[dtype]};
-    size_t blocks = inputs / strips->block.elements;
-    strips->scales_at = line(blocks * strips->form.bytes * PPH_STRIP);
-    strips->strip = strips->scales_at + line(blocks * strips->form.scales * PPH_STRIP);
-    strips->bytes = (outputs + WIDE - 1) / WIDE * PAIR * strips->strip;
+    for (size_t at = 0; at < inputs; at += PPH_STRIP_CHUNK) {
+        size_t n = chunk_at(strips, at);
+        strips->pair += PAIR * (quant_bytes(strips, n) + scale_bytes(strips, n));
+    }
+    strips->bytes = (outputs + WIDE - 1) / WIDE * strips->pair;
     strips->data = pph_alloc_aligned(strips->bytes);
     if (!strips->data)
         return PPH_FAIL_MEMORY(err, strips->bytes);
@@ -160,28 +200,40 @@ static void pack_block(const pph_strips *s, uint8_t *quants, uint8_t *scales, co
     pack_scales(s->dtype, scales, block, output);
 }
 
+/* A chunk of the strip whose first output is `begin`; `rows` as in pph_strips_pack. */
+static void pack_chunk(pph_strips *s, size_t begin, size_t at, const uint8_t *rows)
+{
+    size_t n = chunk_at(s, at), size = s->block.bytes, first = at / s->block.elements;
+    size_t row = s->inputs / s->block.elements * size;
+    chunk to = find(s, begin / PPH_STRIP, at);
+    if (begin + PPH_STRIP > s->outputs) { /* outputs that are not there weigh nothing */
+        memset(to.quants, 0, quant_bytes(s, n));
+        memset(to.scales, 0, scale_bytes(s, n));
+    }
+    for (size_t b = 0; b < n / s->block.elements; b++)
+        for (size_t o = 0; o < PPH_STRIP && begin + o < s->outputs; o++)
+            pack_block(s, to.quants + b * s->form.bytes * PPH_STRIP,
+                       to.scales + b * s->form.scales * PPH_STRIP,
+                       rows + (begin + o) * row + (first + b) * size, o);
+}
+
 void pph_strips_pack(pph_strips *s, size_t first, size_t last, const void *rows)
 {
-    size_t blocks = s->inputs / s->block.elements, row = blocks * s->block.bytes;
-    size_t whole = last == s->outputs && first < last ? (last + WIDE - 1) / WIDE * WIDE : last;
-    for (size_t begin = first; begin < whole; begin += PPH_STRIP) {
-        uint8_t *quants = s->data + begin / PPH_STRIP * s->strip, *scales = quants + s->scales_at;
-        if (begin + PPH_STRIP > last)
-            memset(quants, 0, s->strip); /* outputs that are not there weigh nothing */
-        for (size_t b = 0; b < blocks; b++)
-            for (size_t o = 0; o < PPH_STRIP && begin + o < last; o++)
-                pack_block(s, quants + b * s->form.bytes * PPH_STRIP,
-                           scales + b * s->form.scales * PPH_STRIP,
-                           (const uint8_t *)rows + (begin + o) * row + b * s->block.bytes, o);
-    }
+    for (size_t begin = first; begin < last; begin += WIDE)
+        for (size_t at = 0; at < s->inputs; at += PPH_STRIP_CHUNK)
+            for (size_t t = 0; t < PAIR; t++)
+                pack_chunk(s, begin + t * PPH_STRIP, at, rows);
 }
 
 /* ---- panels of rows ---- */
 
-/* All rows of a product, `count` in every panel, the last filled up with zeros.
- * x, scale, start, sums  of panel i at i * its number of elements, groups of 32, groups */
+/* All rows of a product in panels of `count`, the last filled up with zeros. A chunk's panels stand
+ * one after the other, in the order in which they are multiplied.
+ * padded                 rows of all panels
+ * x, scale, start, sums  of element, group of 32, group `at`: at * padded numbers from the beginning
+ *                        on, when `at` is a chunk's */
 typedef struct panels {
-    size_t rows, count, panels, groups;
+    size_t count, padded;
     int8_t *x;
     float *scale, *sums;
     int32_t *start;
@@ -190,56 +242,36 @@ typedef struct panels {
 static pph_status panels_reserve(panels *p, const pph_strips *s, pph_scratch *scratch,
                                  pph_error *err)
 {
-    size_t padded = p->panels * p->count;
-    p->groups = s->inputs / s->form.group;
-    p->x = pph_scratch_take(scratch, padded * s->inputs);
-    p->scale = pph_scratch_take(scratch, padded * (s->inputs / 32) * sizeof *p->scale);
-    p->start = pph_scratch_take(scratch, padded * p->groups * sizeof *p->start);
-    p->sums = s->form.offsets ? pph_scratch_take(scratch, padded * p->groups * sizeof *p->sums)
+    size_t groups = s->inputs / s->form.group;
+    p->x = pph_scratch_take(scratch, p->padded * s->inputs);
+    p->scale = pph_scratch_take(scratch, p->padded * (s->inputs / 32) * sizeof *p->scale);
+    p->start = pph_scratch_take(scratch, p->padded * groups * sizeof *p->start);
+    p->sums = s->form.offsets ? pph_scratch_take(scratch, p->padded * groups * sizeof *p->sums)
                               : p->scale;
     return p->x && p->scale && p->start && p->sums ? PPH_OK
-                                                   : PPH_FAIL_MEMORY(err, padded * s->inputs);
+                                                   : PPH_FAIL_MEMORY(err, p->padded * s->inputs);
 }
 
-/* Row `at` of panel `panel` from a row of bytes and scales; sums: room for one of every 16. */
-static void gather(panels *p, const pph_strips *s, size_t panel, size_t at, const int8_t *bytes,
-                   const float *scale, int32_t *sums)
+/* A chunk of row r from bytes, scales and, of every 16 bytes, sums. */
+static void gather(panels *p, const pph_strips *s, size_t r, size_t at, const int8_t *bytes,
+                   const float *scale, const int32_t *sums)
 {
-    const pph_strip_kernels *table = &pph_kernels_get()->strips;
-    const size_t n = s->inputs, count = p->count, zero = table->zero[s->dtype];
-    int8_t *x = p->x + panel * count * n + 4 * at;
-    float *to = p->scale + panel * count * (n / 32) + at;
-    int32_t *start = p->start + panel * count * p->groups + at;
-    float *scaled = p->sums + panel * count * p->groups + at;
-    for (size_t k = 0; k < n / 4; k++)
-        memcpy(x + k * count * 4, bytes + k * 4, 4);
-    for (size_t b = 0; b < n / 32; b++)
-        to[b * count] = scale[b];
-    if (zero || s->form.offsets)
-        table->q8_sums(sums, bytes, n);
-    for (size_t g = 0; g < p->groups; g++) {
-        int32_t sum = 0;
-        if (zero || s->form.offsets)
-            sum = s->form.group == 16 ? sums[g] : sums[2 * g] + sums[2 * g + 1];
-        start[g * count] = -(int32_t)zero * sum;
+    const size_t count = p->count, group = s->form.group, most = chunk_at(s, at);
+    const int32_t zero = pph_kernels_get()->strips.zero[s->dtype];
+    size_t panel = r / count * count, row = r % count;
+    int8_t *x = p->x + at * p->padded + panel * most + 4 * row;
+    float *to = p->scale + at / 32 * p->padded + panel * (most / 32) + row;
+    size_t first = at / group * p->padded + panel * (most / group) + row;
+    for (size_t k = 0; k < most; k += 4)
+        memcpy(x + k * count, bytes + at + k, 4);
+    for (size_t b = 0; b < most / 32; b++)
+        to[b * count] = scale[at / 32 + b];
+    for (size_t g = 0; g < most / group; g++) {
+        const int32_t *from = sums + (at + g * group) / 16;
+        int32_t sum = group == 16 ? from[0] : from[0] + from[1];
+        p->start[first + g * count] = -zero * sum;
         if (s->form.offsets)
-            scaled[g * count] = scale[g * s->form.group / 32] * (float)sum;
-    }
-}
-
-static void fill_up(panels *p, const pph_strips *s, size_t at)
-{
-    size_t n = s->inputs, last = p->panels - 1, count = p->count;
-    for (; at < p->count; at++) {
-        for (size_t k = 0; k < n / 4; k++)
-            memset(p->x + last * count * n + (k * count + at) * 4, 0, 4);
-        for (size_t b = 0; b < n / 32; b++)
-            p->scale[(last * (n / 32) + b) * count + at] = 0;
-        for (size_t g = 0; g < p->groups; g++) {
-            p->start[(last * p->groups + g) * count + at] = 0;
-            if (s->form.offsets)
-                p->sums[(last * p->groups + g) * count + at] = 0;
-        }
+            p->sums[first + g * count] = scale[(at + g * group) / 32] * (float)sum;
     }
 }
 
@@ -247,16 +279,22 @@ static void fill_up(panels *p, const pph_strips *s, size_t at)
 static pph_status panels_make(panels *p, const pph_strips *s, pph_rows x, size_t rows, size_t count,
                               pph_scratch *scratch, pph_error *err)
 {
-    *p = (panels){.rows = rows, .count = count, .panels = (rows + count - 1) / count};
+    size_t n = s->inputs, sums_size = n / 16 * sizeof(int32_t);
+    *p = (panels){.count = count, .padded = round_up(rows, count)};
     PPH_TRY(panels_reserve(p, s, scratch, err));
-    int32_t *sums = pph_scratch_take(scratch, s->inputs / 16 * sizeof *sums);
-    if (!sums)
-        return PPH_FAIL_MEMORY(err, s->inputs / 16 * sizeof *sums);
-    for (size_t r = 0; r < rows; r++) {
-        pph_rows row = pph_rows_at(x, r);
-        gather(p, s, r / count, r % count, row.data, row.scale, sums);
+    int32_t *sums = pph_scratch_take(scratch, sums_size);
+    int8_t *nothing = pph_scratch_take(scratch, n);
+    float *no_scale = pph_scratch_take(scratch, n / 32 * sizeof *no_scale);
+    if (!sums || !nothing || !no_scale)
+        return PPH_FAIL_MEMORY(err, sums_size);
+    memset(nothing, 0, n);
+    memset(no_scale, 0, n / 32 * sizeof *no_scale);
+    for (size_t r = 0; r < p->padded; r++) {
+        pph_rows row = r < rows ? pph_rows_at(x, r) : (pph_rows){nothing, PPH_Q8_0, no_scale, n};
+        pph_kernels_get()->strips.q8_sums(sums, row.data, n);
+        for (size_t at = 0; at < n; at += PPH_STRIP_CHUNK)
+            gather(p, s, r, at, row.data, row.scale, sums);
     }
-    fill_up(p, s, (rows - 1) % count + 1);
     return PPH_OK;
 }
 
@@ -285,57 +323,71 @@ static void finish(const pph_strips_run_options *run, size_t first_row, size_t r
     }
 }
 
-/* Chunk [at, at + elements) of one strip, taken apart. */
-static void open_chunk(const pph_strips *s, pph_strip_tile *tile, size_t strip, size_t at,
-                       size_t elements)
+/* Ask for what will be read next: one chunk ahead is early enough, and does not crowd out what is
+ * read now. Past the end of the weights nothing comes of it. */
+static inline void ask_for(const uint8_t *from, size_t bytes)
 {
-    const uint8_t *quants = s->data + strip * s->strip, *scales = quants + s->scales_at;
-    size_t block = at / s->block.elements;
-    pph_kernels_get()->strips.unpack[s->dtype](tile, quants + block * s->form.bytes * PPH_STRIP,
-                                               scales + block * s->form.scales * PPH_STRIP,
-                                               elements);
+    for (size_t i = 0; i < bytes; i += LINE)
+        __builtin_prefetch(from + i);
 }
 
-/* The product of a panel with open tiles, from element `at` on. */
-static void multiply(const pph_strips *s, const panels *p, size_t panel,
-                     const pph_strip_tile *tiles, size_t at, size_t elements, float *c)
+/* The chunks of a pair that begin at element `at`, taken apart. */
+static void open_chunks(const pph_strips *s, pph_strip_tile *tiles, size_t first, size_t at)
+{
+    size_t n = chunk_at(s, at), ahead = chunk_bytes(s);
+    const uint8_t *next = find(s, first / PPH_STRIP, at).quants + ahead;
+    for (size_t t = 0; t < PAIR; t++) {
+        chunk from = find(s, first / PPH_STRIP + t, at);
+        ask_for(next + t * ahead / PAIR, ahead / PAIR);
+        pph_kernels_get()->strips.unpack[s->dtype](&tiles[t], from.quants, from.scales, n);
+    }
+}
+
+/* The products of all panels with open tiles, from element `at` on. */
+static void multiply(const pph_strips *s, const panels *p, const pph_strip_tile *tiles, size_t at,
+                     float *c)
 {
     const pph_strip_kernels *table = &pph_kernels_get()->strips;
-    size_t group = at / s->form.group;
-    table->multiply(&(pph_strip_product){
-        .tiles = tiles,
-        .elements = elements,
-        .group = s->form.group,
-        .rows = p->count,
-        .offsets = s->form.offsets,
-        .negative = table->negative[s->dtype],
-        .x = p->x + (panel * s->inputs + at) * p->count,
-        .scale = p->scale + (panel * (s->inputs / 32) + at / 32) * p->count,
-        .start = p->start + (panel * p->groups + group) * p->count,
-        .sums = p->sums + (panel * p->groups + group) * p->count,
-        .c = c,
-    });
+    const size_t n = chunk_at(s, at), group = s->form.group;
+    pph_strip_product product = {.tiles = tiles,
+                                 .elements = n,
+                                 .group = group,
+                                 .rows = p->count,
+                                 .offsets = s->form.offsets,
+                                 .negative = table->negative[s->dtype],
+                                 .x = p->x + at * p->padded,
+                                 .scale = p->scale + at / 32 * p->padded,
+                                 .start = p->start + at / group * p->padded,
+                                 .sums = p->sums + at / group * p->padded,
+                                 .c = c};
+    for (size_t row = 0; row < p->padded; row += p->count) {
+        table->multiply(&product);
+        product.x += p->count * n;
+        product.scale += p->count * (n / 32);
+        product.start += p->count * (n / group);
+        product.sums += p->count * (n / group);
+        product.c += p->count * WIDE;
+    }
 }
 
 /* Outputs [first, first + 32) of all panels. */
 static void run_pair(const pph_strips *s, const panels *p, pph_strip_tile *tiles, float *c,
                      size_t first)
 {
-    memset(c, 0, p->panels * p->count * WIDE * sizeof *c);
-    for (size_t at = 0, most; at < s->inputs; at += most) {
-        most = PPH_MIN((size_t)PPH_STRIP_CHUNK, s->inputs - at);
-        for (size_t t = 0; t < PAIR; t++)
-            open_chunk(s, &tiles[t], first / PPH_STRIP + t, at, most);
-        for (size_t panel = 0; panel < p->panels; panel++)
-            multiply(s, p, panel, tiles, at, most, c + panel * p->count * WIDE);
+    memset(c, 0, p->padded * WIDE * sizeof *c);
+    for (size_t at = 0; at < s->inputs; at += PPH_STRIP_CHUNK) {
+        open_chunks(s, tiles, first, at);
+        multiply(s, p, tiles, at, c);
     }
 }
 
-/* Rows of a panel: as many as there are, or parts of equal size that waste little. */
+/* Rows of a panel: the most that the kernels take, unless it would leave more of the last empty. */
 static size_t panel_rows(size_t rows)
 {
     size_t most = pph_kernels_get()->strips.panel;
-    return rows <= 2 ? rows : rows <= 4 || (rows > most && rows <= 8) ? 4 : most;
+    if (rows <= 2)
+        return rows;
+    return round_up(rows, 4) < round_up(rows, most) ? 4 : most;
 }
 
 static pph_status run_piece(const pph_strips *s, const pph_strips_run_options *run, size_t from,
@@ -343,7 +395,7 @@ static pph_status run_piece(const pph_strips *s, const pph_strips_run_options *r
 {
     panels p;
     PPH_TRY(panels_make(&p, s, pph_rows_at(run->x, from), rows, panel_rows(rows), scratch, err));
-    size_t results = p.panels * p.count * WIDE;
+    size_t results = p.padded * WIDE;
     pph_strip_tile *tiles = pph_scratch_take(scratch, PAIR * sizeof *tiles);
     float *c = pph_scratch_take(scratch, results * sizeof *c);
     if (!tiles || !c)
