@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "compute/attention_paged.h"
+#include "compute/hugepage.h"
 #include "compute/kernels.h"
 #include "compute/team.h"
 #include <math.h>
@@ -16,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 7, MEMBERS = 64, LAYERS = 4 }; /* layers in turn: none stays in the cache */
+enum { TRIES = 7, MEMBERS = 64, LAYERS = 8 }; /* layers in turn: none stays in the cache */
 
 typedef struct shape {
     const char *name;
@@ -166,12 +167,15 @@ static int measure(const shape *s, pph_dtype cache, pph_dtype q, double bytes_ns
     float *k = numbers(s->keys * width), *out = numbers(rows), *wide = numbers(rows);
     if (!k || !out || !wide)
         return 1;
-    for (size_t l = 0; l < LAYERS; l++) {
+    for (size_t l = 0; l < LAYERS; l++)
         if (!(layers[l] = pph_alloc_array(count, sizeof **layers)))
             return 1;
-        for (size_t i = 0; i < count; i++) {
-            if (!(layers[l][i] = pph_alloc_aligned(page)))
-                return 1;
+    for (size_t i = 0; i < count; i++) { /* a page over all layers lies together, as in the cache */
+        if (!(layers[0][i] = pph_alloc_aligned(LAYERS * page)))
+            return 1;
+        pph_hugepage_advise(layers[0][i], LAYERS * page);
+        for (size_t l = 0; l < LAYERS; l++) {
+            layers[l][i] = (char *)layers[0][i] + l * page;
             pph_rows in = {k + i * PPH_KV_TOKENS * width, PPH_F32, NULL, width};
             pph_kv_store(&layout, layers[l][i], 0, PPH_MIN(PPH_KV_TOKENS, s->keys - i * 32), 0,
                          s->kv, in, in);
@@ -203,11 +207,10 @@ static int measure(const shape *s, pph_dtype cache, pph_dtype q, double bytes_ns
     if (plain > 0)
         printf("  plain loop %9.1f us, %.1f x", plain / 1e3, plain / took);
     printf("%s\n", j->failed ? "  FAILED" : "");
-    for (size_t l = 0; l < LAYERS; l++) {
-        for (size_t i = 0; i < count; i++)
-            pph_free(layers[l][i]);
+    for (size_t i = 0; i < count; i++)
+        pph_free(layers[0][i]);
+    for (size_t l = 0; l < LAYERS; l++)
         pph_free(layers[l]);
-    }
     pph_free(k), pph_free(out), pph_free(wide);
     return j->failed;
 }

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "compute/hugepage.h"
 #include <string.h>
 
 /* Slots of the index at most; more pages than that share them. */
@@ -127,6 +128,8 @@ static pph_kv_block *from_heap(const pph_kv_pool *pool)
         pph_free(block);
         return NULL;
     }
+    if (block)
+        pph_hugepage_advise(block->data, pool->block_bytes);
     return block;
 }
 
