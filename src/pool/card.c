@@ -238,7 +238,8 @@ static unsigned towers_of(const pph_weights *weights, const pph_clip_config *con
 
 static bool has_tokenizer(const char *folder)
 {
-    return has_file(folder, "tokenizer.json") ||
+    return has_file(folder, "tokenizer.json") || has_file(folder, "tokenizer.model") ||
+           has_file(folder, "spiece.model") || has_file(folder, "vocab.txt") ||
            (has_file(folder, "vocab.json") && has_file(folder, "merges.txt"));
 }
 

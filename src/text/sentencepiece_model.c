@@ -74,7 +74,7 @@ static float float_of(message m)
 {
     uint32_t bits = 0;
     float value;
-    for (int i = 0; i < 4 && m.at + i < m.end; i++)
+    for (int i = 0; i < 4 && i < m.end - m.at; i++)
         bits |= (uint32_t)m.at[i] << 8 * i;
     memcpy(&value, &bits, sizeof value);
     return value;

@@ -62,9 +62,11 @@ static void check_encoding(const family *f)
         pph_str text = text_at(f, i);
         char key[24];
         snprintf(key, sizeof key, "%zu", i);
+        bool skipped = pph_json_is_null(pph_json_at(ids, i));
         const pph_json *parsed = pph_json_get(pph_json_get(f->golden, "parsed"), key);
         assert_int_equal(pph_tokenizer_encode(f->tokenizer, text, NULL, &tokens, NULL), PPH_OK);
-        check_ids(f, text, "ids", &tokens, pph_json_at(ids, i));
+        if (!skipped)
+            check_ids(f, text, "ids", &tokens, pph_json_at(ids, i));
         assert_int_equal(pph_tokenizer_encode(f->tokenizer, text, &options, &tokens, NULL), PPH_OK);
         check_ids(f, text, "parsed ids", &tokens, parsed ? parsed : pph_json_at(ids, i));
     }
@@ -159,8 +161,9 @@ static void test_family(void **state)
 int main(void)
 {
     static const char *const names[] = {
-        "bert_uncased",
-        "bert_cased",
+        "bert_uncased", "bert_cased",  "gpt2",      "roberta", "llama3",    "gpt4o",   "qwen2",
+        "deepseek",     "phi",         "starcoder", "falcon",  "llama2",    "mistral", "gemma",
+        "t5",           "xlm_roberta", "albert",    "words",   "word_ends",
     };
     struct CMUnitTest tests[PPH_COUNT(names)];
     for (size_t i = 0; i < PPH_COUNT(names); i++)

@@ -421,6 +421,69 @@ static void test_every_allocation_can_fail(void **state)
 }
 #endif
 
+#ifdef PPH_FAULTS
+/* Steps and models of every kind, in one file each. */
+static const char *const kinds[] = {
+    "{\"normalizer\":{\"type\":\"BertNormalizer\"},\"pre_tokenizer\":{\"type\":"
+    "\"BertPreTokenizer\"},"
+    "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}}]"
+    ","
+    "\"pair\":[{\"Sequence\":{\"id\":\"A\"}},{\"SpecialToken\":{\"id\":\"s\"}},{\"Sequence\":{"
+    "\"id\":"
+    "\"B\",\"type_id\":1}}],\"special_tokens\":{\"s\":{\"ids\":[0]}}},"
+    "\"decoder\":{\"type\":\"WordPiece\"},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"u\","
+    "\"vocab\":{\"u\":0,\"a\":1,\"##b\":2}}}",
+    "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKD\"},{\"type\":"
+    "\"StripAccents\"},{\"type\":\"Strip\"},{\"type\":\"Nmt\"}]},\"pre_tokenizer\":{\"type\":"
+    "\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"},{\"type\":\"Metaspace\"}]},"
+    "\"decoder\":{\"type\":\"Metaspace\"},\"model\":{\"type\":\"Unigram\",\"unk_id\":0,"
+    "\"vocab\":[[\"u\",0],[\"\xE2\x96\x81\",-1],[\"a\",-2],[\"ab\",-3]]}}",
+    "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":"
+    "\"\xE2\x96\x81\"},{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":"
+    "\"\xE2\x96\x81\"}]},\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\","
+    "\"pattern\":{\"String\":\"\xE2\x96\x81\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{"
+    "\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]},"
+    "\"model\":{\"type\":\"BPE\",\"byte_fallback\":true,\"vocab\":{\"a\":0,\"\xE2\x96\x81\":1,"
+    "\"\xE2\x96\x81"
+    "a\":2,\"<0xC3>\":3,\"<0xA9>\":4,\"b\":5},\"merges\":[[\"\xE2\x96\x81\",\"a\"]]}}",
+    "{\"pre_tokenizer\":{\"type\":\"Whitespace\"},\"decoder\":{\"type\":\"BPEDecoder\"},"
+    "\"model\":{\"type\":\"BPE\",\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"a\":0,\"b</w>\":1},"
+    "\"merges\":[]}}",
+};
+
+static pph_status use(const char *file, pph_buffer *text, pph_error *err)
+{
+    PPH_AUTO(pph_tokenizer_close) pph_tokenizer *t = NULL;
+    PPH_AUTO(pph_encoding_deinit) pph_encoding encoding = {0};
+    PPH_TRY(pph_tokenizer_parse(&t, "t", file, strlen(file), err));
+    PPH_TRY(pph_tokenizer_encode_pair(t, PPH_STR("ab a"), PPH_STR("a\xC3\xA9 b"), NULL, &encoding,
+                                      err));
+    return pph_tokenizer_decode(t, encoding.ids.ids, encoding.ids.count, true, text, err);
+}
+
+static void test_every_kind_without_memory(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PPH_COUNT(kinds); i++) {
+        for (uint64_t nth = 1;; nth++) {
+            pph_buffer text = {0};
+            pph_error err = {0};
+            pph_mem_fail_at(nth, false);
+            pph_status status = use(kinds[i], &text, &err);
+            uint64_t asked = pph_mem_count();
+            pph_mem_fail_at(0, false);
+            if (status != PPH_OK && status != PPH_OUT_OF_MEMORY)
+                fail_msg("%s: allocation %d: %s", kinds[i], (int)nth, err.message);
+            if (status == PPH_OK)
+                assert_true(text.size > 0);
+            pph_buffer_deinit(&text);
+            if (asked < nth)
+                break;
+        }
+    }
+}
+#endif
+
 /* ---- files ---- */
 
 #define MODEL \
@@ -638,6 +701,7 @@ int main(void)
         cmocka_unit_test(test_folders),
 #ifdef PPH_FAULTS
         cmocka_unit_test(test_every_allocation_can_fail),
+        cmocka_unit_test(test_every_kind_without_memory),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
