@@ -82,9 +82,10 @@ static int print_all(const pph_common *common, const pph_cli_inputs *documents,
         }
         /* What is wrong with all is told once. */
         if (failed++ == 0 || strcmp(found->errors[i].message, error.message) != 0) {
+            pph_error whole;
             error = found->errors[i];
-            fprintf(stderr, "document %zu: ", i + 1);
-            pph_command_failed(&error);
+            (void)PPH_FAIL(&whole, error.status, "document %zu: %s", i + 1, error.message);
+            pph_command_failed(&whole);
         }
     }
     qsort(places, count, sizeof *places, by_rank);

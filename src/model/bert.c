@@ -63,6 +63,7 @@ static pph_status make_encoder(shared *b, const pph_bert_source *source, pph_err
         .every_row = b->every_row,
         .bias = b->input.bias ? b->input.bias + b->input.context - 1 : NULL,
         .bias_stride = 2 * b->input.context - 1,
+        .turns = b->input.turns,
         .precision = source->precision,
     };
     return pph_encoder_new(&b->encoder, source->weights, &options, source->team, err);

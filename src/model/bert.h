@@ -1,12 +1,12 @@
 /* BERT and its family: texts as vectors, or pairs of texts as scores.
  *
- * BERT, RoBERTa and XLM-R, DistilBERT, MPNet, Jina's v2 (ALiBi). What a folder of
+ * BERT, RoBERTa and XLM-R, DistilBERT, MPNet, Jina's v2 (ALiBi), nomic's (rotary). What a folder of
  * sentence-transformers says of pooling and of what follows it is obeyed; other folders are pooled by
  * the mean. A folder whose class is ...ForSequenceClassification classifies instead.
  *
  * Letters: N texts of a call, D the encoder's width, P the length of a vector, or the labels.
  * Source: Devlin et al. 2019; Liu et al. 2019; Sanh et al. 2019; Song et al. 2020; Günther et al. 2023
- * (Jina embeddings 2); Reimers and Gurevych 2019 (pooling); file layouts as in transformers */
+ * (Jina embeddings 2); Nussbaum et al. 2024 (nomic embed); Reimers and Gurevych 2019 (pooling); file layouts as in transformers */
 #ifndef PPH_MODEL_BERT_H
 #define PPH_MODEL_BERT_H
 

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "compute/kernels.h"
+#include "compute/rope.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +62,22 @@ static pph_status make_bias(pph_bert_input *in, const pph_bert_source *source, p
     return PPH_OK;
 }
 
+static pph_status make_turns(pph_bert_input *in, const pph_bert_source *source, pph_error *err)
+{
+    const pph_bert_config *config = source->config;
+    PPH_AUTO(pph_rope_free) pph_rope *rope = NULL;
+    size_t size = (size_t)(config->width / config->heads);
+    if (config->kind != PPH_BERT_NOMIC)
+        return PPH_OK;
+    const pph_rope_options options = {
+        .rotary = size, .positions = in->context, .base = config->rotary_base};
+    PPH_TRY(pph_rope_new(&rope, &options, err));
+    if (!(in->turns = pph_alloc_array(in->context, size * sizeof *in->turns)))
+        return PPH_FAIL_MEMORY(err, in->context * size * sizeof *in->turns);
+    pph_rope_turns(rope, 0, in->context, in->turns);
+    return PPH_OK;
+}
+
 /* ---- tables ---- */
 
 static pph_status read_table(float **out, const pph_bert_source *source, const char *name, int rows,
@@ -94,6 +111,7 @@ pph_status pph_bert_input_init(pph_bert_input *input, const pph_bert_source *sou
     PPH_TRY(read_table(&input->types, source, layout->types, config->types, err));
     PPH_TRY(pph_parameter_norm(&input->norm, &input->norm_bias, source->weights, source->prefix,
                                layout->norm, input->width, err));
+    PPH_TRY(make_turns(input, source, err));
     return make_bias(input, source, err);
 }
 
@@ -104,6 +122,7 @@ void pph_bert_input_deinit(pph_bert_input *input)
     pph_free(input->norm);
     pph_free(input->norm_bias);
     pph_free(input->bias);
+    pph_free(input->turns);
     *input = (pph_bert_input){0};
 }
 
@@ -111,7 +130,8 @@ size_t pph_bert_input_bytes(const pph_bert_input *input, size_t heads)
 {
     size_t rows = 2 + input->type_count + (input->positions ? input->context : 0);
     return rows * input->width * sizeof(float) +
-           (input->bias ? heads * (2 * input->context - 1) * sizeof(float) : 0);
+           (input->bias ? heads * (2 * input->context - 1) * sizeof(float) : 0) +
+           (input->turns ? input->context * (input->width / heads) * sizeof(float) : 0);
 }
 
 void pph_bert_input_place(const pph_bert_input *input, const int32_t *ids, size_t length,

@@ -39,6 +39,16 @@ static const pph_encoder_names distilbert = {
     .down_bias = true,
 };
 
+/* Fused, without biases; the gate is the second of its tensors by number. */
+static const pph_encoder_names nomic = {
+    .norm1 = "norm1",
+    .norm2 = "norm2",
+    .qkv = {"attn.Wqkv"},
+    .out = "attn.out_proj",
+    .up = {"mlp.fc12", "mlp.fc11"},
+    .down = "mlp.fc2",
+};
+
 pph_bert_layout pph_bert_layout_of(const pph_bert_config *config)
 {
     pph_bert_layout layout = plain;
@@ -67,6 +77,11 @@ pph_bert_layout pph_bert_layout_of(const pph_bert_config *config)
         layout.encoder.up_bias = false;
         layout.encoder.down = "mlp.wo";
     }
+    if (config->kind == PPH_BERT_NOMIC) {
+        layout.layers = "encoder.layers.";
+        layout.norm = "emb_ln";
+        layout.encoder = nomic;
+    }
     if (!config->positions)
         layout.positions = NULL;
     if (!config->types)
@@ -76,8 +91,8 @@ pph_bert_layout pph_bert_layout_of(const pph_bert_config *config)
 
 const char *pph_bert_prefix(const pph_weights *weights, const pph_bert_layout *layout)
 {
-    static const char *const prefixes[] = {"",       "bert.",      "roberta.", "distilbert.",
-                                           "mpnet.", "camembert.", "model."};
+    static const char *const prefixes[] = {"",       "bert.",      "roberta.",    "distilbert.",
+                                           "mpnet.", "camembert.", "nomic_bert.", "model."};
     for (size_t i = 0; i < PPH_COUNT(prefixes); i++) {
         char name[PPH_PARAMETER_NAME];
         snprintf(name, sizeof name, "%s%s.weight", prefixes[i], layout->words);

@@ -28,6 +28,7 @@ typedef struct pph_bert_input {
     float epsilon;
     bool shifted; /* positions begin past the padding id */
     float *bias;  /* f32 [H, 2 context - 1]: attention's, by distance, or NULL */
+    float *turns; /* f32 [context, D / H]: of queries and keys, by position, or NULL */
 } pph_bert_input;
 
 /* `input` starts as zeros and is deinited also after a failure. context  the most ids of a text */

@@ -21,6 +21,7 @@ enum { BLOCK = 208 };
  * normed       [BLOCK,D], hidden [BLOCK,F], as products take them
  * narrow       [BLOCK,D] too, for what attention gives where that is not what products take
  * wide         f32 [BLOCK,2F], of a gated MLP
+ * turned       f32 [2D], where queries and keys turn
  * status       once it is not OK, this member computes no more, but still meets the others */
 typedef struct run {
     const pph_encoder *e;
@@ -32,6 +33,7 @@ typedef struct run {
     pph_status status;
     size_t begin, end, first, last;
     pph_rows normed, hidden, narrow, wide;
+    float *turned;
 } run;
 
 static pph_rows rows_of(void *data, pph_dtype dtype, size_t stride)
@@ -190,12 +192,36 @@ static pph_rows x_at(const run *r, size_t row)
     return pph_rows_at(rows_of(r->room->x, PPH_F32, r->e->options.width), row);
 }
 
+/* Turn the queries and keys of rows [at, at + count) of qkv by their positions. */
+static void turn(const run *r, size_t at, size_t count)
+{
+    const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
+    const pph_encoder_options *o = &r->e->options;
+    const size_t *start = r->sequences->start;
+    size_t size = o->width / o->heads, s = 0;
+    size_t end = PPH_MIN(at + count, start[r->sequences->count]);
+    for (; at < end; at++) {
+        while (at >= start[s + 1])
+            s++;
+        const float *by = o->turns + (at - start[s]) * size;
+        void *row = pph_rows_at(rows_of(r->room->qkv, r->e->dtype, 3 * o->width), at).data;
+        float *values = r->e->dtype == PPH_F32 ? row : r->turned;
+        if (r->e->dtype == PPH_BF16)
+            table->f32_from_bf16(values, row, 2 * o->width);
+        table->rotate(values, by, size / 2, 2 * o->heads, size);
+        if (r->e->dtype == PPH_BF16)
+            table->bf16_from_f32(row, values, 2 * o->width);
+    }
+}
+
 static pph_status project_share(const run *r, const pph_encoder_layer *l, size_t columns)
 {
     for (size_t at = r->begin, count; at < r->end; at += count) {
         count = block_of(r, r->end - at);
         pph_rows out = pph_rows_at(rows_of(r->room->qkv, r->e->dtype, columns), at);
         PPH_TRY(project(r, l, l->qkv, x_at(r, at), count, out));
+        if (r->e->options.turns)
+            turn(r, at, count);
     }
     return PPH_OK;
 }
@@ -323,6 +349,8 @@ static pph_status take_blocks(run *r)
     if (o->gated)
         r->wide = rows_of(pph_scratch_take(r->scratch, block * 2 * o->hidden * sizeof(float)),
                           PPH_F32, 2 * o->hidden);
+    if (o->turns && !(r->turned = pph_scratch_take(r->scratch, 2 * o->width * sizeof(float))))
+        return PPH_FAIL_MEMORY(r->err, 2 * o->width * sizeof(float));
     if ((o->gated && !r->wide.data) || !r->normed.data || !r->hidden.data ||
         (r->e->dtype != r->e->input && !r->narrow.data))
         return PPH_FAIL_MEMORY(r->err, block * (o->width + o->hidden) * sizeof(float));

@@ -47,6 +47,8 @@ typedef struct pph_encoder_names {
  *            one tensor for q, k and v it has to be
  * bias       f32, or NULL: as pph_attention has it, for sequences of any length that occurs;
  *            bias_stride too. Must outlive the encoder
+ * turns      f32, or NULL: by how much queries and keys turn at each position of a sequence, a row as
+ *            pph_rope_turns makes it for all of a head's values. With every_row. Must outlive it too
  * precision  not AUTO */
 typedef struct pph_encoder_options {
     const char *prefix;
@@ -57,6 +59,7 @@ typedef struct pph_encoder_options {
     bool causal, post_norm, gated, every_row;
     const float *bias;
     size_t bias_stride;
+    const float *turns;
     pph_precision precision;
 } pph_encoder_options;
 

@@ -24,6 +24,7 @@ static const row table[] = {
     {"camembert", &pph_bert_architecture},
     {"distilbert", &pph_bert_architecture},
     {"mpnet", &pph_bert_architecture},
+    {"nomic_bert", &pph_bert_architecture},
 };
 
 /* A config.json is a few kilobytes; those of large vocabularies of labels reach a few megabytes. */

@@ -661,4 +661,107 @@ def test_threads_do_not_change_the_answer():
     assert max(abs(a - b) for a, b in zip(one["embedding"], two["embedding"])) < 1e-5
 
 
+def text_model(folder, labels=0):
+    """A BERT of one layer and eight numbers, of noise, with a tokenizer of whole words."""
+    words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "a", "red", "circle", "blue", "star", "ask", ":"]
+    shapes = {"embeddings.word_embeddings.weight": [11, 8], "embeddings.position_embeddings.weight": [16, 8],
+              "embeddings.token_type_embeddings.weight": [2, 8]}
+    layer = "encoder.layer.0."
+    for name, size in (("attention.self.query", [8, 8]), ("attention.self.key", [8, 8]),
+                       ("attention.self.value", [8, 8]), ("attention.output.dense", [8, 8]),
+                       ("intermediate.dense", [12, 8]), ("output.dense", [8, 12])):
+        shapes |= {layer + name + ".weight": size, layer + name + ".bias": size[:1]}
+    for name in ("embeddings.LayerNorm", layer + "attention.output.LayerNorm", layer + "output.LayerNorm"):
+        shapes |= {name + ".weight": [8], name + ".bias": [8]}
+    if labels:
+        shapes |= {"pooler.dense.weight": [8, 8], "pooler.dense.bias": [8], "classifier.weight": [labels, 8],
+                   "classifier.bias": [labels]}
+    header, data = {}, b""
+    for name, shape in shapes.items():
+        count = math.prod(shape)
+        part = struct.pack(f"<{count}f", *(math.sin(len(data) + 7.3 * i * i) for i in range(count)))
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(part)]}
+        data += part
+    head = json.dumps(header).encode()
+    folder.file("model.safetensors", struct.pack("<Q", len(head)) + head + data)
+    config = dict(model_type="bert", hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+                  intermediate_size=12, vocab_size=11, max_position_embeddings=16)
+    if labels:
+        config |= dict(architectures=["BertForSequenceClassification"], num_labels=labels)
+    folder.file("config.json", json.dumps(config).encode())
+
+    def special(name, kind):
+        return {"SpecialToken": {"id": name, "type_id": kind}}
+
+    def sequence(name, kind):
+        return {"Sequence": {"id": name, "type_id": kind}}
+
+    single = [special("[CLS]", 0), sequence("A", 0), special("[SEP]", 0)]
+    folder.file("tokenizer.json", json.dumps(dict(
+        version="1.0", truncation=None, padding=None, decoder=None,
+        added_tokens=[dict(id=i, content=words[i], single_word=False, lstrip=False, rstrip=False,
+                           normalized=False, special=True) for i in range(4)],
+        normalizer=dict(type="BertNormalizer", clean_text=True, handle_chinese_chars=True,
+                        strip_accents=None, lowercase=True),
+        pre_tokenizer={"type": "BertPreTokenizer"},
+        post_processor=dict(type="TemplateProcessing", single=single,
+                            pair=[*single, sequence("B", 1), special("[SEP]", 1)],
+                            special_tokens={w: dict(id=w, ids=[words.index(w)], tokens=[w])
+                                            for w in ("[CLS]", "[SEP]")}),
+        model=dict(type="WordPiece", unk_token="[UNK]", continuing_subword_prefix="##",
+                   max_input_chars_per_word=100, vocab={w: i for i, w in enumerate(words)}))).encode())
+    return folder.path
+
+
+def test_text_models_embed():
+    with Folder() as folder:
+        model = text_model(folder)
+        folder.file("config_sentence_transformers.json", b'{"prompts":{"query":"ask: "}}')
+        plain, other = lines(paraphym("embed", "--text", "-", stdin=b"ask: red\nblue star\n", model=model))
+        assert plain["kind"] == "text" and plain["dimensions"] == 8 and plain["embedding"] != other["embedding"]
+        asked, = lines(paraphym("embed", "--task", "query", "--text", "red", model=model))
+        assert asked["embedding"] == plain["embedding"]
+        cut, = lines(paraphym("embed", "--dimensions", "3", "--text", "ask: red", model=model))
+        length = math.sqrt(sum(x * x for x in plain["embedding"][:3]))
+        assert max(abs(a - b / length) for a, b in zip(cut["embedding"], plain["embedding"])) < 1e-5
+        assert len(cut["embedding"]) == cut["dimensions"] == 3
+        said = float(paraphym("similarity", "--text", "a star", "--text", "a star", model=model).stdout)
+        assert abs(said - 1) < 1e-5
+        fails("embed", "--text", "red " * 20, says=["16", "22"], model=model)
+        assert paraphym("embed", "--truncate", "--text", "red " * 20, model=model).returncode == 0
+        fails("embed", EXAMPLES / "red-circle.png", says="text alone", model=model)
+        fails("embed", "--task", "other", "--text", "x", says=["other", "query"], model=model)
+        fails("embed", "--dimensions", "9", "--text", "x", says=["9", "8"], model=model)
+        fails("embed", "--dimensions", "0", "--text", "x", says="dimensions", status=2, model=model)
+        fails("rerank", "red", "a", says="cross-encoder", model=model)
+        card, = lines(paraphym("models", "--json", model))
+        assert card["supported"] and card["capabilities"] == ["text-embedding"] and card["context"] == 16
+        assert json.loads(paraphym("bench", "embed", "--text", "--tokens", "9", "--runs", "1", "--json",
+                                   model=model).stdout)["texts_per_second"] > 0
+        fails("bench", "embed", says="--text", model=model)
+
+
+def test_rerank_orders():
+    with Folder() as folder:
+        model = text_model(folder, labels=1)
+        documents = ["a circle", "star", "blue", "red red"]
+        found = lines(paraphym("rerank", "--json", "red", *documents, model=model))
+        assert sorted(f["index"] for f in found) == [0, 1, 2, 3]
+        assert all(documents[f["index"]] == f["document"] for f in found)
+        logits = [f["logit"] for f in found]
+        assert logits == sorted(logits, reverse=True)
+        assert all(abs(f["score"] - 1 / (1 + math.exp(-f["logit"]))) < 1e-6 for f in found)
+        read = paraphym("rerank", "--top", "2", "red", "-", stdin="\n".join(documents).encode(), model=model)
+        assert [line.split("  ", 1)[1] for line in read.stdout.decode().splitlines()] == \
+            [f["document"] for f in found[:2]]
+        fails("rerank", "red", says="documents", status=2, model=model)
+        fails("rerank", "", "a", says="empty", model=model)
+        fails("embed", "--text", "red", says="rerank", model=model)
+        done = fails("rerank", "--json", "red", "a", "red " * 20, says="document 2", model=model)
+        assert [f["index"] for f in lines(done)] == [0]
+        assert paraphym("rerank", "--truncate", "red", "red " * 20, model=model).returncode == 0
+        card, = lines(paraphym("models", "--json", model))
+        assert card["capabilities"] == ["rerank"] and card["supported"]
+
+
 tap.run(sys.modules[__name__])

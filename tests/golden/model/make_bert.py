@@ -231,6 +231,11 @@ def bert(width, heads, layers, hidden, vocab, positions, **more):
                 max_position_embeddings=positions, **more)
 
 
+def nomic(width, heads, layers, hidden):
+    return bert(width, heads, layers, hidden, 150, 100, model_type="nomic_bert",
+                rope_parameters=dict(rope_type="default", rope_theta=500.0))
+
+
 def texts(seed, vocab, lengths, low=2):
     rng = np.random.default_rng(seed)
     return [rng.integers(low, vocab, n).tolist() for n in lengths]
@@ -273,6 +278,14 @@ CASES = [
          config=bert(96, 12, 2, 96, 150, 40, position_embedding_type="alibi", feed_forward_type="reglu")),
     dict(name="jina-cls-original", dtype="float32", pooling=["cls_token"], texts=texts(14, 150, SHORT),
          config=bert(40, 4, 2, 96, 150, 40, position_embedding_type="alibi", feed_forward_type="original")),
+    dict(name="nomic-mean", dtype="float32", pooling=["mean_tokens"], texts=texts(20, 150, [1, 12, 31, 90]),
+         config=nomic(64, 2, 3, 96), stored=dict(
+             model_type="nomic_bert", n_embd=64, n_head=2, n_layer=3, n_inner=96, vocab_size=150, n_positions=8192,
+             max_trained_positions=100, type_vocab_size=2, layer_norm_epsilon=1e-12, rotary_emb_base=500,
+             rotary_emb_fraction=1.0, rotary_emb_interleaved=False, activation_function="swiglu", prenorm=False,
+             qkv_proj_bias=False, mlp_fc1_bias=False, mlp_fc2_bias=False, use_rms_norm=None, causal=False)),
+    dict(name="nomic-cls-bf16", dtype="bfloat16", pooling=["cls_token"], texts=texts(21, 150, SHORT),
+         config=nomic(60, 3, 2, 80)),
     dict(name="bert-rerank", dtype="float32", texts=texts(15, 199, [5, 9, 17, 33, 40, 3]),
          seconds=[2, 4, 9, 30, 5, 3], config=bert(64, 2, 3, 128, 199, 40, **ONE)),
     dict(name="bert-rerank-bf16", dtype="bfloat16", texts=texts(16, 199, [5, 9, 17]), seconds=[1, 4, 17],
@@ -312,7 +325,7 @@ def run(case):
                 vectors.append(after(case, pool(made.last_hidden_state[0], case.get("pooling", ["mean_tokens"]),
                                                 skipped), more))
     out = {k: v for k, v in case.items() if k in ("name", "dtype", "texts", "seconds", "skipped")}
-    out |= dict(config=json.dumps(case["config"]), files=files, tensors=tensors + more,
+    out |= dict(config=json.dumps(case.get("stored", case["config"])), files=files, tensors=tensors + more,
                 vectors=[[float(np.format_float_scientific(x, precision=8)) for x in v.numpy()] for v in vectors])
     return out
 
