@@ -4,6 +4,7 @@
 #include "model/decoder.h"
 #include "model/decoder_parts.h"
 #include "model/decoder_text.h"
+#include "model/gguf_tokenizer.h"
 
 #include "base/mem.h"
 #include <string.h>
@@ -65,9 +66,10 @@ static pph_status make_cache(pph_decoder *d, const pph_decoder_options *options,
 static pph_status open_tokenizer(pph_decoder *d, pph_error *err)
 {
     pph_error reason;
-    if (!d->source.weights)
-        return PPH_OK;
-    pph_status status = pph_tokenizer_open(&d->tokenizer, d->source.folder, &reason);
+    pph_status status =
+        d->source.weights
+            ? pph_tokenizer_open(&d->tokenizer, d->source.folder, &reason)
+            : pph_gguf_tokenizer(&d->tokenizer, pph_gguf_files_keys(&d->source.gguf), &reason);
     if (status == PPH_OK || status == PPH_NOT_FOUND)
         return PPH_OK;
     if (err)
