@@ -4,6 +4,7 @@
 #include "model/decoder.h"
 #include "model/decoder_parts.h"
 #include "model/decoder_text.h"
+#include "model/gguf_tokenizer.h"
 
 #include "base/mem.h"
 #include "model/gguf_tokenizer.h"

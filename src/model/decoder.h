@@ -65,7 +65,8 @@ PPH_CHECKED pph_status pph_decoder_open(pph_decoder **out, const char *path,
 /* Accepts NULL. Nobody may be inside another call; all sequences of its cache are freed. */
 void pph_decoder_close(pph_decoder **decoder);
 
-/* Borrowed until the model is closed. */
+/* Borrowed until the model is closed. The tokenizer is NULL where the files have none: such a model
+ * takes ids alone. */
 const pph_decoder_info *pph_decoder_describe(const pph_decoder *decoder);
 const pph_tokenizer *pph_decoder_tokenizer(const pph_decoder *decoder);
 pph_kv_cache *pph_decoder_cache(pph_decoder *decoder);

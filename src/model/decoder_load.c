@@ -126,7 +126,9 @@ pph_status pph_decoder_stack_new(pph_decoder_stack **out, const pph_decoder_sour
     PPH_TRY(load_all(&l, context, err));
     s->precision = pph_linear_precision(s->layer[0].query);
     s->blocks = pph_linear_input(s->layer[0].gate) == PPH_Q8_0;
-    bool narrow = s->precision != PPH_PRECISION_F32 && pph_kernels_get()->tensor.bf16_dot;
+    /* Weights in blocks cost little beside attention in f32, and their rounding is enough. */
+    bool narrow =
+        s->precision != PPH_PRECISION_F32 && !s->blocks && pph_kernels_get()->tensor.bf16_dot;
     s->narrow = narrow ? PPH_BF16 : PPH_F32;
     *out = PPH_TAKE(s);
     return PPH_OK;

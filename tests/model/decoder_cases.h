@@ -16,7 +16,8 @@ enum { DECODER_TENSORS = 64, DECODER_PROMPTS = 3, DECODER_IDS = 128, DECODER_GRE
  * context     to open with; 0: the model's own
  * tensors     those of the file, which tests may change before writing
  * logits      f32 [prompts,V], after each prompt
- * greedy      what follows the first prompt */
+ * greedy      what follows the first prompt
+ * vocabulary_in_gguf  GGUF files have a tokenizer, of tokens "t3", "t4", ..., and a chat template */
 typedef struct decoder_case {
     char name[40], naming[40], space[48];
     const char *config;
@@ -26,6 +27,7 @@ typedef struct decoder_case {
     size_t lengths[DECODER_PROMPTS];
     int32_t prompts[DECODER_PROMPTS][DECODER_IDS], greedy[DECODER_GREEDY];
     float *logits;
+    bool vocabulary_in_gguf;
 } decoder_case;
 
 /* All cases; assertions fail where the file is not as it should be. Free with decoder_cases_free. */

@@ -112,6 +112,36 @@ static void put_keys(keys *k, const pph_json *config)
     }
 }
 
+/* An array's pair, less its elements. */
+static void put_array(keys *k, const char *name, uint32_t kind, size_t count)
+{
+    key(k, name, 9);
+    number(&k->bytes, kind, 4);
+    number(&k->bytes, count, 8);
+}
+
+static void put_vocabulary(keys *k, size_t count)
+{
+    static const char *const special[] = {"<unk>", "<s>", "</s>"};
+    put_key_text(k, "tokenizer.ggml.model", "llama");
+    put_array(k, "tokenizer.ggml.tokens", 8, count);
+    for (size_t i = 0; i < count; i++) {
+        char token[32];
+        snprintf(token, sizeof token, "t%zu", i);
+        text(&k->bytes, i < PPH_COUNT(special) ? special[i] : token);
+    }
+    put_array(k, "tokenizer.ggml.scores", 6, count);
+    for (size_t i = 0; i < count; i++)
+        number(&k->bytes, 0, 4);
+    put_array(k, "tokenizer.ggml.token_type", 5, count);
+    for (size_t i = 0; i < count; i++)
+        number(&k->bytes, !i ? 2 : i < 3 ? 3 : 1, 4);
+    put_number(k, "tokenizer.ggml.bos_token_id", 1);
+    put_number(k, "tokenizer.ggml.eos_token_id", 2);
+    put_number(k, "tokenizer.ggml.unknown_token_id", 0);
+    put_key_text(k, "tokenizer.chat_template", "{{ messages }}");
+}
+
 /* A tensor of the file. dimensions innermost first */
 typedef struct item {
     char name[80];
@@ -317,6 +347,8 @@ made_folder decoder_case_write_gguf(const decoder_case *c, pph_dtype stored, siz
         }
         if (!i)
             put_keys(&k, config);
+        if (!i && c->vocabulary_in_gguf)
+            put_vocabulary(&k, c->vocabulary);
         write_part(path, &k, items, count, i, parts);
         pph_buffer_deinit(&k.bytes);
     }

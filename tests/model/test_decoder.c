@@ -469,6 +469,28 @@ static void test_description(void **state)
     pph_decoder_close(&decoder);
 }
 
+/* A GGUF file brings its own tokenizer, chat template and ids. */
+static void test_gguf_text(void **state)
+{
+    const fixture *f = *state;
+    decoder_case c = decoder_cases_copy(&f->cases, "odd");
+    c.vocabulary_in_gguf = true;
+    pph_decoder *decoder = open_gguf(&c, PPH_F16, 1, f->team, PPH_PRECISION_F32, PPH_F16);
+    const pph_decoder_info *info = pph_decoder_describe(decoder);
+    PPH_AUTO(pph_buffer_deinit) pph_buffer text = {0};
+    assert_string_equal(info->chat_template, "{{ messages }}");
+    assert_int_equal(info->bos, 1);
+    assert_int_equal(info->end_count, 1);
+    assert_int_equal(info->ends[0], 2);
+    const pph_tokenizer *tokenizer = pph_decoder_tokenizer(decoder);
+    assert_non_null(tokenizer);
+    assert_int_equal(pph_tokenizer_size(tokenizer), c.vocabulary);
+    assert_int_equal(pph_tokenizer_decode(tokenizer, (int32_t[]){7, 9}, 2, true, &text, NULL),
+                     PPH_OK);
+    assert_true(pph_str_equal((pph_str){(const char *)text.data, text.size}, PPH_STR("t7t9")));
+    pph_decoder_close(&decoder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_gguf),       cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_prefix),     cmocka_unit_test(test_long),
         cmocka_unit_test(test_embeddings), cmocka_unit_test(test_description),
+        cmocka_unit_test(test_gguf_text),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
