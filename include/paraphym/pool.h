@@ -39,7 +39,8 @@ typedef struct pph_pool_options {
 
 PPH_API pph_pool_options pph_pool_defaults(void);
 
-/* options  NULL for the defaults
+/* With glibc's heap it sets for the process that large blocks go back to the system when they are freed.
+ * options  NULL for the defaults
  * Errors   PPH_INVALID_ARGUMENT (an option out of range), PPH_OUT_OF_MEMORY, PPH_SPAWN_FAILED
  * Thread   any */
 PPH_CHECKED PPH_API pph_status pph_pool_open(pph_pool **out, const pph_pool_options *options,

@@ -97,6 +97,17 @@ void pph_mem_trim(void)
 #endif
 }
 
+void pph_mem_return_large(void)
+{
+#ifdef __GLIBC__
+    enum { LARGE = 256 << 10, KEPT = 512 << 10 };
+    if (getenv("MALLOC_MMAP_THRESHOLD_") || getenv("MALLOC_TRIM_THRESHOLD_"))
+        return;
+    mallopt(M_MMAP_THRESHOLD, LARGE);
+    mallopt(M_TRIM_THRESHOLD, KEPT);
+#endif
+}
+
 void pph_free_at(void *variable)
 {
     void *pointer;

@@ -25,6 +25,12 @@ void pph_free(void *pointer);
  * after something large was freed. */
 void pph_mem_trim(void);
 
+/* From now on what is large goes back to the system when it is freed, for the whole process, unless the
+ * environment chose otherwise (MALLOC_MMAP_THRESHOLD_). By itself glibc raises its thresholds with every
+ * large block that is freed, up to 32 and 64 MB, and what then lies unused at the end of a thread's arena
+ * no trimming reaches. Any thread, any number of times. */
+void pph_mem_return_large(void);
+
 /* For PPH_AUTO on plain heap variables: frees *(void **)variable and clears it. */
 void pph_free_at(void *variable);
 

@@ -173,11 +173,22 @@ pph_status pph_command_catalogue(pph_catalogue **out, pph_error *err)
     return pph_catalogue_new(out, &(pph_catalogue_options){.built_in = built_in}, err);
 }
 
-pph_status pph_command_model(const pph_common *common, char **out, pph_error *err)
+/* The name that was given; NULL: none. */
+static const char *asked_for(const pph_common *common)
 {
     const char *named = common->model ? common->model : getenv("PARAPHYM_MODEL");
-    if (named && !*named)
-        named = NULL;
+    return named && *named ? named : NULL;
+}
+
+const char *pph_command_model_name(const pph_common *common)
+{
+    const char *named = asked_for(common);
+    return named ? named : "tiny";
+}
+
+pph_status pph_command_model(const pph_common *common, char **out, pph_error *err)
+{
+    const char *named = asked_for(common);
     PPH_AUTO(pph_free_at) char *folder = NULL;
     if (named) {
         PPH_AUTO(pph_catalogue_free) pph_catalogue *catalogue = NULL;

@@ -60,5 +60,8 @@ PPH_CHECKED pph_status pph_command_catalogue(pph_catalogue **out, pph_error *err
  * built-in model, announced on stderr. A copy on the heap.
  * Errors  those of pph_catalogue_find; PPH_NOT_FOUND, PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_command_model(const pph_common *common, char **out, pph_error *err);
+/* The name by which that model was asked for: what -m or the environment says, or the built-in one's.
+ * Borrowed from `common` or the environment. */
+const char *pph_command_model_name(const pph_common *common);
 
 #endif

@@ -8,6 +8,7 @@
 
 typedef struct pph_session {
     char *folder;
+    const char *name; /* as it was asked for; borrowed from what the session was opened with */
     pph_pool *pool;
     pph_multimodal *multimodal;
 } pph_session;

@@ -415,6 +415,12 @@ void pph_matmul_free(pph_matmul **matmul)
     *matmul = NULL;
 }
 
+void pph_matmul_trim(void)
+{
+    dnnl_set_primitive_cache_capacity(0);
+    dnnl_set_primitive_cache_capacity(LIBRARY);
+}
+
 size_t pph_matmul_bytes(const pph_matmul *matmul)
 {
     return matmul->bytes;

@@ -25,6 +25,10 @@ PPH_CHECKED pph_status pph_matmul_new(pph_matmul **out, const pph_matmul_options
 void pph_matmul_free(pph_matmul **matmul);
 size_t pph_matmul_bytes(const pph_matmul *matmul);
 
+/* Let go of the compiled shapes that oneDNN keeps for whoever asks for them next; matrices that live keep
+ * those of their own. For when a model has gone: they take some 15 MB. Any thread. */
+void pph_matmul_trim(void);
+
 /* Weights may be packed, and multiplied with, in pieces of this many outputs (the last may be
  * shorter), by several threads at once. It is all of them where the packed form does not allow
  * pieces. */

@@ -17,6 +17,7 @@
 #include "pool/linger.h"
 #include "pool/request.h"
 #include "pool/served.h"
+#include "pool/sizing.h"
 
 /* A text as it is meant; all borrowed for the call.
  * query     the text is a document to be judged by this one; data NULL: it is to be embedded
@@ -70,10 +71,10 @@ typedef struct pph_embedding {
     pph_jobs *waiting, *ready;
     pph_item_queue fetching;
     pph_sharing sharing;
-    pph_linger linger[2];   /* by kind: pictures, texts */
-    pph_nanos item_took[2]; /* what one of a batch takes, averaged; 0 before the first */
-    size_t preparing;       /* items that use the engine on a prepare thread */
-    bool dispatching;       /* a thread is starting items; it looks for more before it leaves */
+    pph_linger linger[2]; /* by kind: pictures, texts; so too `sizing` */
+    pph_sizing sizing[2];
+    size_t preparing; /* items that use the engine on a prepare thread */
+    bool dispatching; /* a thread is starting items; it looks for more before it leaves */
 } pph_embedding;
 
 static inline const pph_embedding_kind *pph_embedding_kind_of(const pph_embedding *model)

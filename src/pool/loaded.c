@@ -3,6 +3,7 @@
 #include "pool/worker.h"
 
 #include "base/mem.h"
+#include "compute/matmul.h"
 
 pph_loaded *pph_loaded_ref(pph_loaded *loaded)
 {
@@ -17,6 +18,7 @@ void pph_loaded_unref(pph_loaded **at)
         return;
     pph_pool *pool = loaded->pool;
     loaded->kind->close(&loaded->engine);
+    pph_matmul_trim();
     pph_mem_trim();
     pph_pool_release(pool, &loaded->governed);
     pph_free(loaded);

@@ -117,6 +117,7 @@ pph_status pph_pool_open(pph_pool **out, const pph_pool_options *options, pph_er
     pph_pool_options chosen = options ? *options : pph_pool_defaults();
     PPH_TRY(check_options(&chosen, err));
     PPH_AUTO(pph_pool_close) pph_pool *pool = NULL;
+    pph_mem_return_large();
     PPH_TRY(make(&pool, &chosen, err));
     PPH_TRY(pph_governor_new(&pool->governor, chosen.memory_limit, err));
     PPH_TRY(pph_team_new(&pool->team, chosen.threads, err));

@@ -11,8 +11,8 @@
 enum { BATCH_IMAGES = 32, BATCH_TEXTS = PPH_EMBEDDING_BATCH, BATCH_TOKENS = 2048, KIND_TEXT = 1 };
 
 /* A step is kept about as short, so that whoever comes next need not wait long: large models run few at
- * once, where more would gain nothing. */
-static const pph_nanos step_target = PPH_MILLIS(400);
+ * once. Shorter where other models want the compute team as well, and wait for its end. */
+static const pph_nanos step_target = PPH_MILLIS(400), shared_target = PPH_MILLIS(100);
 
 /* A budget of pixels: what thirty-two pictures of 224 x 224 have, so that larger ones come in fewer. */
 static const uint64_t batch_pixels = (uint64_t)BATCH_IMAGES * 3 * 224 * 224;
@@ -20,9 +20,13 @@ static const uint64_t batch_pixels = (uint64_t)BATCH_IMAGES * 3 * 224 * 224;
 /* How many of a kind fit a step. */
 size_t pph_embedding_batch_most(const pph_embedding *model, unsigned kind)
 {
-    size_t most = kind == KIND_TEXT ? BATCH_TEXTS : BATCH_IMAGES;
-    pph_nanos each = model->item_took[kind];
-    return each > 0 ? PPH_MAX(2, PPH_MIN(most, (size_t)(step_target / each))) : most / 2;
+    const pph_sizing *sizing = &model->sizing[kind];
+    bool shared = pph_turns_shared(&model->base.pool->turns, pph_clock_now());
+    pph_nanos target = shared ? shared_target : step_target;
+    /* Texts are of all lengths: what one of them takes says little of the next. */
+    if (kind == KIND_TEXT)
+        return pph_sizing_fit(sizing, BATCH_TEXTS, target);
+    return pph_sizing_choose(sizing, BATCH_IMAGES, target);
 }
 
 static pph_jobs_limits batch_limits(const pph_embedding *model)
@@ -150,13 +154,12 @@ static bool note_step(pph_worker *worker, const pph_error *error, pph_nanos took
 {
     pph_embedding *model = (pph_embedding *)worker->served;
     const pph_embedding_batch *work = worker->held;
-    pph_nanos now = pph_clock_now(), each = took / (pph_nanos)work->count;
+    pph_nanos now = pph_clock_now();
     pph_metrics_batch(worker->metrics, work->texts ? 0 : work->count,
                       work->texts ? work->count : 0);
     pthread_mutex_lock(&model->base.mutex);
     pph_linger_ended(&model->linger[work->texts], took, pph_jobs_count(model->ready), now);
-    pph_nanos *mean = &model->item_took[work->texts];
-    *mean = *mean ? (3 * *mean + each) / 4 : each;
+    pph_sizing_ended(&model->sizing[work->texts], work->count, took);
     bool changed = pph_worker_judge(worker, work->ticket, error);
     pthread_mutex_unlock(&model->base.mutex);
     return changed;

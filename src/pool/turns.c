@@ -37,6 +37,9 @@ static void pass(pph_turns *turns)
         at = &(*at)->next;
     *at = next->next;
     *next->last = ++turns->given;
+    if (turns->model && turns->model != next->last)
+        atomic_store(&turns->passed, pph_clock_now());
+    turns->model = next->last;
     pthread_cond_broadcast(&turns->changed);
 }
 
@@ -61,6 +64,12 @@ bool pph_turns_take_away(pph_turns *turns, pph_turn *from)
         pass(turns);
     pthread_mutex_unlock(&turns->mutex);
     return had;
+}
+
+bool pph_turns_shared(const pph_turns *turns, pph_nanos now)
+{
+    pph_nanos passed = atomic_load(&turns->passed);
+    return passed && now - passed < PPH_TURNS_SHARED;
 }
 
 void pph_turns_give(pph_turns *turns, pph_turn *mine)

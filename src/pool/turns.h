@@ -8,7 +8,9 @@
 #ifndef PPH_POOL_TURNS_H
 #define PPH_POOL_TURNS_H
 
+#include "base/clock.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,7 +29,12 @@ typedef struct pph_turns {
     pph_turn *waiting;
     pph_turn *holder; /* who may run; NULL: nobody does */
     uint64_t given, came;
+    const uint64_t *model;    /* whose turn was the last */
+    _Atomic pph_nanos passed; /* when it last went from one model to another; 0: never */
 } pph_turns;
+
+/* For so long after two models took turns they are taken to share the team. */
+#define PPH_TURNS_SHARED PPH_SECONDS(2)
 
 void pph_turns_init(pph_turns *turns);
 void pph_turns_deinit(pph_turns *turns);
@@ -38,6 +45,9 @@ void pph_turns_take(pph_turns *turns, pph_turn *mine);
 void pph_turns_give(pph_turns *turns, pph_turn *mine);
 /* True when it had the turn. */
 bool pph_turns_take_away(pph_turns *turns, pph_turn *from);
+
+/* Whether more than one model has wanted the team lately. */
+bool pph_turns_shared(const pph_turns *turns, pph_nanos now);
 
 /* Who of those that wait is next; NULL for none. Pure. */
 pph_turn *pph_turns_choose(pph_turn *waiting);

@@ -59,6 +59,90 @@ static void test_start_fails(void **state)
     service_close(&own);
 }
 
+typedef pph_future *operation(pph_multimodal *m);
+
+static pph_future *of_file(pph_multimodal *m)
+{
+    return pph_multimodal_embed_image(m, EXAMPLE "red-circle.png");
+}
+
+/* A red dot. */
+#define DOT                                                                                        \
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJg" \
+    "gg=="
+
+static pph_future *of_url(pph_multimodal *m)
+{
+    return pph_multimodal_embed_image_url(m, "data:image/png;base64," DOT);
+}
+
+static pph_future *of_base64(pph_multimodal *m)
+{
+    return pph_multimodal_embed_image_base64(m, DOT);
+}
+
+static pph_future *of_batch(pph_multimodal *m)
+{
+    const pph_input picture = pph_input_file(EXAMPLE "red-circle.png");
+    return pph_multimodal_batch_embed_images(m, &picture, 1);
+}
+
+static pph_future *of_text(pph_multimodal *m)
+{
+    return pph_multimodal_embed_text(m, "a red circle");
+}
+
+static void answers(operation *ask, pph_multimodal *m)
+{
+    pph_future *future = ask(m);
+    const pph_embeddings *value = embeddings(future);
+    assert_int_equal(value->count, 1);
+    assert_int_equal(value->errors[0].status, PPH_OK);
+    pph_future_free(&future);
+}
+
+/* The model's one worker is in memory, ready for work. */
+static void worker_is_ready(pph_pool *pool)
+{
+    pph_metrics *metrics = NULL;
+    assert_int_equal(pph_pool_metrics(pool, &metrics, NULL), PPH_OK);
+    const pph_metrics_values *values = &metrics->totals;
+    assert_int_equal(values->loads, 1);
+    assert_int_equal(values->worker_replacements, 0);
+    assert_int_equal(values->workers[PPH_WORKER_READY] + values->workers[PPH_WORKER_IDLE] +
+                         values->workers[PPH_WORKER_PROCESSING],
+                     1);
+    pph_metrics_free(&metrics);
+}
+
+/* While a worker serves, the runtime goes, cannot be had, and comes back: each of the operations on
+ * pictures, and those on text, are told, and the same worker serves the next. */
+static void test_worker_serves_on(void **state)
+{
+    (void)state;
+    static operation *const all[] = {of_file, of_url, of_base64, of_batch, of_text};
+    test_service own;
+    service_open(&own);
+    for (size_t i = 0; i < PPH_COUNT(all); i++) {
+        answers(all[i], own.multimodal);
+        pph_future *under_way = all[i](own.multimodal);
+        assert_int_equal(pph_runtime_shutdown(0, NULL), PPH_OK);
+        pph_status status = pph_future_status(under_way, NULL);
+        assert_true(status == PPH_OK || status == PPH_SHUTTING_DOWN);
+        pph_future_free(&under_way);
+        assert_int_equal(failure(all[i](own.multimodal)), PPH_RUNTIME_UNAVAILABLE);
+        pph_loop_reset();
+        pph_loop_fail_start(true);
+        assert_int_equal(failure(all[i](own.multimodal)), PPH_RUNTIME_UNAVAILABLE);
+        worker_is_ready(own.pool);
+        pph_loop_fail_start(false);
+        pph_loop_reset();
+        answers(all[i], own.multimodal);
+        worker_is_ready(own.pool);
+    }
+    service_close(&own);
+}
+
 /* A forked child has none of its parent's threads: it is told at once, and so it can exit. */
 static void test_fork(void **state)
 {
@@ -146,9 +230,8 @@ static void test_shutdown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_start_fails),
-        cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_fork_before_the_loop),
+        cmocka_unit_test(test_start_fails), cmocka_unit_test(test_worker_serves_on),
+        cmocka_unit_test(test_fork),        cmocka_unit_test(test_fork_before_the_loop),
         cmocka_unit_test(test_shutdown),
     };
     return cmocka_run_group_tests_name("pool/unavailable", tests, NULL, NULL);

@@ -284,7 +284,10 @@ static void test_turns(void **state)
     pph_turns_take(&own, &one);
     assert_false(pph_turns_take_away(&own, &other));
     assert_true(pph_turns_take_away(&own, &one));
+    assert_false(pph_turns_shared(&own, pph_clock_now()));
     pph_turns_take(&own, &other);
+    assert_true(pph_turns_shared(&own, pph_clock_now()));
+    assert_false(pph_turns_shared(&own, pph_clock_after(PPH_TURNS_SHARED)));
     pph_turns_give(&own, &one); /* it has none any more */
     assert_ptr_equal(own.holder, &other);
     pph_turns_give(&own, &other);

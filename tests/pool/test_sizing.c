@@ -1,0 +1,98 @@
+/* The size of steps: as small as costs nothing, whatever the machine's costs are. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "pool/sizing.h"
+
+#define TARGET PPH_MILLIS(400)
+
+/* A model whose step costs `fixed` and `each` a picture, but never less than `floor` pictures' worth. */
+typedef struct machine {
+    pph_nanos fixed, each;
+    size_t floor;
+} machine;
+
+static pph_nanos cost(const machine *m, size_t count)
+{
+    return m->fixed + m->each * (pph_nanos)(count > m->floor ? count : m->floor);
+}
+
+/* Steps with plenty to do; the size that most of the last ones had. */
+static size_t settle(pph_sizing *sizing, const machine *m)
+{
+    size_t seen[65] = {0}, usual = 0;
+    for (size_t i = 0; i < 400; i++) {
+        size_t count = pph_sizing_choose(sizing, 32, TARGET);
+        assert_in_range(count, 1, 32);
+        pph_sizing_ended(sizing, count, cost(m, count));
+        seen[count] += i >= 200;
+    }
+    for (size_t i = 1; i < 65; i++)
+        usual = seen[i] > seen[usual] ? i : usual;
+    return usual;
+}
+
+static void test_small_steps_where_they_cost_nothing(void **state)
+{
+    (void)state;
+    /* Two processors: eight pictures cost a picture as little as thirty-two. */
+    const machine two = {PPH_MILLIS(1), PPH_MILLIS(10), 2};
+    pph_sizing sizing = {0};
+    for (size_t count = 1; count <= 8; count *= 2) /* as callers come, one after the other */
+        pph_sizing_ended(&sizing, count, cost(&two, count));
+    size_t usual = settle(&sizing, &two);
+    assert_in_range(usual, 2, 8);
+}
+
+static void test_large_steps_where_they_pay(void **state)
+{
+    (void)state;
+    /* Many processors: up to sixteen pictures take as long as one. */
+    const machine many = {PPH_MILLIS(1), PPH_MILLIS(1), 16};
+    pph_sizing sizing = {0};
+    pph_sizing_ended(&sizing, 1, cost(&many, 1));
+    assert_in_range(settle(&sizing, &many), 16, 32);
+}
+
+static void test_a_step_is_short(void **state)
+{
+    (void)state;
+    const machine large = {0, PPH_MILLIS(90), 1};
+    pph_sizing sizing = {0};
+    assert_int_equal(pph_sizing_fit(&sizing, 32, TARGET), 16);
+    assert_int_equal(pph_sizing_fit(&sizing, 1, TARGET), 1);
+    assert_int_equal(pph_sizing_best(&sizing), 0);
+    pph_sizing_ended(&sizing, 1, cost(&large, 1));
+    assert_int_equal(pph_sizing_fit(&sizing, 32, TARGET), 4);
+    assert_int_equal(pph_sizing_fit(&sizing, 32, PPH_MILLIS(100)), 2);
+    assert_in_range(settle(&sizing, &large), 1, 4);
+    pph_sizing_ended(&sizing, 0, 5);
+    pph_sizing_ended(&sizing, SIZE_MAX, 5);
+}
+
+/* What was learned is learned anew when the machine is another. */
+static void test_machines_change(void **state)
+{
+    (void)state;
+    const machine two = {0, PPH_MILLIS(10), 1}, many = {PPH_MILLIS(20), PPH_MILLIS(1), 1};
+    pph_sizing sizing = {0};
+    assert_in_range(settle(&sizing, &two), 1, 16);
+    settle(&sizing, &many);
+    settle(&sizing, &many);
+    assert_in_range(settle(&sizing, &many), 16, 32);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_small_steps_where_they_cost_nothing),
+        cmocka_unit_test(test_large_steps_where_they_pay),
+        cmocka_unit_test(test_a_step_is_short),
+        cmocka_unit_test(test_machines_change),
+    };
+    return cmocka_run_group_tests_name("pool/sizing", tests, NULL, NULL);
+}
