@@ -36,10 +36,13 @@ static pph_status encode_messages(pph_answer *answer, const pph_decoder_info *in
 {
     pph_chat_template form;
     PPH_TRY(choose_form(answer, info, &form, err));
+    /* What an empty text has around it is what every text begins with. */
+    int32_t start = pph_tokenizer_start(tokenizer);
+    PPH_TRY(pph_tokenizer_encode(tokenizer, PPH_STR(""), NULL, out, err));
     const pph_chat_marks marks = {
-        .start = token_text(tokenizer, info->bos),
+        .start = token_text(tokenizer, start >= 0 ? start : info->bos),
         .end = token_text(tokenizer, info->end_count ? info->ends[0] : -1),
-        .framed = info->add_bos,
+        .framed = out->count && out->ids[0] == start,
     };
     PPH_AUTO(pph_chat_prompt_deinit) pph_chat_prompt prompt = {0};
     PPH_TRY(pph_chat_write(&form, &marks, answer->messages, answer->message_count, &prompt, err));

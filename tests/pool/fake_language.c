@@ -11,6 +11,7 @@ struct pph_engine {
     pph_kv_cache *cache;
     pph_tokenizer *tokenizer;
     pph_decoder_info info;
+    size_t number; /* from 1 */
 };
 
 fake_language lang;
@@ -211,7 +212,7 @@ static pph_status open_engine(pph_engine **out, const pph_engine_spec *spec, pph
         .chat_template = now.chat_template,
     };
     lang_lock();
-    lang.opens++;
+    engine->number = ++lang.opens;
     lang_unlock();
     *out = PPH_TAKE(engine);
     return PPH_OK;
@@ -264,7 +265,8 @@ static context read_tokens(const pph_decoder_input *input)
 }
 
 /* Under the lock: a step of so many has begun. */
-static pph_status live_through_step(const pph_decoder_input *inputs, size_t count)
+static pph_status live_through_step(const pph_engine *engine, const pph_decoder_input *inputs,
+                                    size_t count)
 {
     size_t tokens = 0;
     for (size_t i = 0; i < count; i++)
@@ -280,7 +282,7 @@ static pph_status live_through_step(const pph_decoder_input *inputs, size_t coun
     lang.inside++;
     lang.most_inside = PPH_MAX(lang.most_inside, lang.inside);
     pthread_cond_broadcast(&changed);
-    while (lang.hold_steps)
+    while (lang.hold_steps || (lang.hold_first && engine->number == 1))
         pthread_cond_wait(&changed, &mutex);
     if (its_turn(lang.steps_begun, lang.fail_step_every))
         return PPH_MODEL_ERROR;
@@ -293,9 +295,8 @@ static pph_status live_through_step(const pph_decoder_input *inputs, size_t coun
 static pph_status step(pph_engine *engine, const pph_decoder_input *inputs, size_t count,
                        float *logits, pph_error *err)
 {
-    (void)engine;
     lang_lock();
-    pph_status status = live_through_step(inputs, count);
+    pph_status status = live_through_step(engine, inputs, count);
     lang.steps++;
     lang.inside--;
     lang_unlock();

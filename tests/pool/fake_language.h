@@ -17,6 +17,7 @@ enum { LANG_REFUSED = '$', LANG_NAN = '%', LANG_ARROWS = '^', LANG_MUTE = '@' };
 
 typedef struct fake_language {
     bool hold_loads, hold_steps; /* they block until this is false again */
+    bool hold_first;             /* the steps of the first engine, likewise */
     int load_failures, step_failures;
     pph_status load_status, step_status;
     size_t fail_step_every, fail_load_every;

@@ -238,6 +238,36 @@ static void test_broken_model(void **unused)
     language_close(&own);
 }
 
+/* Would be wrong: a step that never ends and keeps those who wait for it, or those who come after. */
+static void test_stalled_step(void **unused)
+{
+    (void)unused;
+    language_pool own;
+    lang_reset();
+    lang.hold_first = true;
+    pph_pool_options options = pph_pool_defaults();
+    options.threads = 2;
+    options.stall_ms = 100;
+    assert_int_equal(pph_pool_open(&own.pool, &options, NULL), PPH_OK);
+    own.model = language_handle(&own, pph_generation_defaults());
+    pph_future *first = go_on(own.model, "stalls", 10);
+    assert_true(lang_await(&lang.steps_begun, 1));
+    pph_future *second = go_on(own.model, "comes meanwhile", 10);
+    assert_int_equal(told(first, "no progress"), PPH_MODEL_ERROR);
+    while (!pph_future_done(second)) {
+        forget_pause(own.model);
+        pph_status status = pph_future_wait(second, 5, NULL);
+        (void)status;
+    }
+    answered(second, "comes meanwhile", 10);
+    lang_set(&lang.hold_first, false);
+    assert_true(lang_await(&lang.closes, 1)); /* the one that was given up */
+    lang_lock();
+    lang.most_inside = 1; /* two engines were, each by itself */
+    lang_unlock();
+    language_close(&own);
+}
+
 /* Would be wrong: a load that fails and leaves somebody waiting. */
 static void test_failed_load(void **unused)
 {
@@ -357,9 +387,9 @@ int main(void)
         cmocka_unit_test(test_bad_input),      cmocka_unit_test(test_faults_are_ones_own),
         cmocka_unit_test(test_cancel),         cmocka_unit_test(test_reader_leaves),
         cmocka_unit_test(test_cancel_waiting), cmocka_unit_test(test_deadlines),
-        cmocka_unit_test(test_broken_model),   cmocka_unit_test(test_failed_load),
-        cmocka_unit_test(test_close),          cmocka_unit_test(test_shutdown),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_broken_model),   cmocka_unit_test(test_stalled_step),
+        cmocka_unit_test(test_failed_load),    cmocka_unit_test(test_close),
+        cmocka_unit_test(test_shutdown),       cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
