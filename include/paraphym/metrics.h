@@ -19,6 +19,10 @@ extern "C" {
     ROW(images, "Pictures that a model has run.")                                       \
     ROW(texts, "Texts that a model has run.")                                           \
     ROW(batches, "Batches that a model has run.")                                       \
+    ROW(prompt_tokens, "Tokens of prompts that a model has run.")                       \
+    ROW(reused_tokens, "Tokens of prompts that were found in a cache.")                 \
+    ROW(generated_tokens, "Tokens that a model has written.")                           \
+    ROW(preemptions, "Answers that gave their place in a full cache to others.")        \
     ROW(shared_inputs, "Inputs answered by the computation of an equal one in flight.") \
     ROW(queue_refusals, "Inputs refused because the queue was full.")                   \
     ROW(deadline_misses, "Inputs whose deadline passed before they were answered.")     \

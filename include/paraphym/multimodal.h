@@ -12,6 +12,7 @@
 #include <paraphym/future.h>
 #include <paraphym/pool.h>
 #include <paraphym/precision.h>
+#include <paraphym/priority.h>
 #include <string.h>
 
 #ifdef __cplusplus
@@ -19,13 +20,6 @@ extern "C" {
 #endif
 
 typedef struct pph_multimodal pph_multimodal;
-
-/* Whose turn it is when several wait: a more urgent class goes first, but none waits for ever. */
-typedef enum pph_priority {
-    PPH_PRIORITY_INTERACTIVE,
-    PPH_PRIORITY_NORMAL,
-    PPH_PRIORITY_BATCH,
-} pph_priority;
 
 typedef struct pph_multimodal_options {
     pph_precision precision;  /* PPH_PRECISION_AUTO */

@@ -4,12 +4,14 @@
 
 #include <paraphym/events.h>
 #include <paraphym/future.h>
+#include <paraphym/generation.h>
 #include <paraphym/log.h>
 #include <paraphym/memory.h>
 #include <paraphym/metrics.h>
 #include <paraphym/multimodal.h>
 #include <paraphym/pool.h>
 #include <paraphym/precision.h>
+#include <paraphym/priority.h>
 #include <paraphym/rerank.h>
 #include <paraphym/runtime.h>
 #include <paraphym/sampling.h>

@@ -1,5 +1,6 @@
 /* paraphym bench: how fast a model runs here, on input that is ready in memory. Medians of whole
  * batches; nothing is read, decoded or fetched while the clock runs. */
+#include "cli/bench_generate.h"
 #include "cli/command.h"
 
 #include "base/clock.h"
@@ -150,22 +151,38 @@ static pph_status take_word(void *context, const char *option, const char *value
 
 int pph_bench_run(const pph_command *self, int argc, char **argv)
 {
-    PPH_AUTO(bench_deinit) bench_work bench = {.batch = 8, .runs = 15};
+    PPH_AUTO(bench_deinit) bench_work bench = {.batch = 8};
+    pph_bench_generate_options generate = {.prompt_tokens = 128, .max_tokens = 32, .sequences = 1};
     const char *what = NULL;
+    long runs = 0;
     const pph_option own[] = {
-        {"batch", 0, PPH_OPTION_INTEGER, &bench.batch, 1, 1024, "N", "inputs at once (8)"},
-        {"runs", 0, PPH_OPTION_INTEGER, &bench.runs, 1, 10000, "N", "timed runs (15)"},
-        {"text", 0, PPH_OPTION_FLAG, &bench.text, 0, 0, NULL, "texts instead of pictures"},
+        {"batch", 0, PPH_OPTION_INTEGER, &bench.batch, 1, 1024, "N", "embed: inputs at once (8)"},
+        {"text", 0, PPH_OPTION_FLAG, &bench.text, 0, 0, NULL, "embed: texts instead of pictures"},
         {"tokens", 0, PPH_OPTION_INTEGER, &bench.tokens, 1, 1 << 20, "N",
-         "of each text (what the model takes, at most 512)"},
+         "embed: of each text (what the model takes, at most 512)"},
+        {"prompt-tokens", 0, PPH_OPTION_INTEGER, &generate.prompt_tokens, 1, 1 << 20, "N",
+         "generate: tokens of a prompt (128)"},
+        {"max-tokens", 0, PPH_OPTION_INTEGER, &generate.max_tokens, 1, 1 << 20, "N",
+         "generate: tokens written behind it (32)"},
+        {"sequences", 0, PPH_OPTION_INTEGER, &generate.sequences, 1, 64, "N",
+         "generate: written side by side (1)"},
+        {"runs", 0, PPH_OPTION_INTEGER, &runs, 1, 10000, "N", "timed runs (embed 15, generate 3)"},
         {0}};
     pph_common common;
     int leave = pph_command_parse(&common, self, own, argc, argv, take_word, &what);
     if (leave >= 0)
         return leave;
-    if (!what || strcmp(what, "embed") != 0)
-        return pph_command_usage(self, "say what to measure: bench embed");
+    bool generates = what && strcmp(what, "generate") == 0;
+    if (!what || (!generates && strcmp(what, "embed") != 0))
+        return pph_command_usage(self, "say what to measure: bench embed, bench generate");
     pph_error error;
+    bench.runs = runs ? runs : 15;
+    generate.runs = runs ? runs : 3;
+    if (generates) {
+        if (pph_bench_generate(&common, &generate, &error) != PPH_OK)
+            return pph_command_failed(&error);
+        return pph_command_finish(PPH_EXIT_OK);
+    }
     if (open_bench(&bench, &common, &error) != PPH_OK || measure(&bench, &error) != PPH_OK)
         return pph_command_failed(&error);
     print_result(&bench, &common);

@@ -184,22 +184,28 @@ const char *pph_command_model_name(const pph_common *common)
 {
     const char *named = asked_for(common);
     return named ? named : "tiny";
+pph_status pph_command_named_model(const pph_common *common, char **out, pph_error *err)
+{
+    const char *named = common->model ? common->model : getenv("PARAPHYM_MODEL");
+    *out = NULL;
+    if (!named || !*named)
+        return PPH_OK;
+    PPH_AUTO(pph_catalogue_free) pph_catalogue *catalogue = NULL;
+    PPH_TRY(pph_command_catalogue(&catalogue, err));
+    return pph_catalogue_find(catalogue, named, out, NULL, err);
 }
 
 pph_status pph_command_model(const pph_common *common, char **out, pph_error *err)
 {
     const char *named = asked_for(common);
     PPH_AUTO(pph_free_at) char *folder = NULL;
-    if (named) {
-        PPH_AUTO(pph_catalogue_free) pph_catalogue *catalogue = NULL;
-        PPH_TRY(pph_command_catalogue(&catalogue, err));
-        PPH_TRY(pph_catalogue_find(catalogue, named, &folder, NULL, err));
-        if (pph_str_ends(pph_str_view(folder), ".gguf"))
-            return PPH_FAIL(
-                err, PPH_UNSUPPORTED,
-                "%.300s: this version describes GGUF files ('paraphym models FILE') and "
-                "does not run them; give a folder with config.json and *.safetensors",
-                folder);
+    PPH_TRY(pph_command_named_model(common, &folder, err));
+    if (folder && pph_str_ends(pph_str_view(folder), ".gguf"))
+        return PPH_FAIL(err, PPH_UNSUPPORTED,
+                        "%.300s: GGUF files generate text ('paraphym generate'); for this give a "
+                        "folder with config.json and *.safetensors",
+                        folder);
+    if (folder) {
         *out = PPH_TAKE(folder);
         return PPH_OK;
     }

@@ -21,7 +21,7 @@ struct pph_command {
 };
 
 pph_command_run pph_embed_run, pph_similarity_run, pph_tokenize_run, pph_inspect_run,
-    pph_models_run, pph_bench_run, pph_rerank_run;
+    pph_models_run, pph_bench_run, pph_rerank_run, pph_generate_run;
 
 /* The options that work everywhere. */
 typedef struct pph_common {
@@ -55,6 +55,11 @@ int pph_command_finish(int status);
 
 /* The models of this machine, the built-in ones of this program among them. */
 PPH_CHECKED pph_status pph_command_catalogue(pph_catalogue **out, pph_error *err);
+
+/* What the catalogue finds for -m, else for PARAPHYM_MODEL; NULL when neither names a model. A copy on
+ * the heap. Errors: those of pph_catalogue_find. */
+PPH_CHECKED pph_status pph_command_named_model(const pph_common *common, char **out,
+                                               pph_error *err);
 
 /* The folder or file to use: what the catalogue finds for -m, else for PARAPHYM_MODEL, else the
  * built-in model, announced on stderr. A copy on the heap.

@@ -38,6 +38,17 @@ static pph_status set_integer(const pph_option *option, const char *value, pph_e
     return PPH_OK;
 }
 
+static pph_status set_number(const pph_option *option, const char *value, pph_error *err)
+{
+    char *end;
+    float number = strtof(value, &end);
+    if (end == value || *end)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "--%s takes a number, not '%s'", option->name,
+                        value);
+    *(float *)option->target = number;
+    return PPH_OK;
+}
+
 static pph_status set(const option_parser *parser, const pph_option *option, const char *value,
                       pph_error *err)
 {
@@ -50,6 +61,8 @@ static pph_status set(const option_parser *parser, const pph_option *option, con
         return PPH_OK;
     case PPH_OPTION_INTEGER:
         return set_integer(option, value, err);
+    case PPH_OPTION_NUMBER:
+        return set_number(option, value, err);
     case PPH_OPTION_INPUT:
         return parser->take(parser->context, option->name, value, err);
     }

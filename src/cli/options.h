@@ -9,7 +9,8 @@ typedef enum pph_option_kind {
     PPH_OPTION_FLAG,    /* target: bool */
     PPH_OPTION_TEXT,    /* target: const char * */
     PPH_OPTION_INTEGER, /* target: long, within [low, high] */
-    PPH_OPTION_INPUT,   /* given to `take` with its name, in the order of the command line */
+    PPH_OPTION_NUMBER, /* target: float, of any value and none: whoever uses it says what it may be */
+    PPH_OPTION_INPUT, /* given to `take` with its name, in the order of the command line */
 } pph_option_kind;
 
 typedef struct pph_option {

@@ -26,6 +26,8 @@ typedef struct chunk {
  * after it. `gone` is set once, by the reader; no chunk is kept after it. on_gone is called by
  * whoever sets `told_gone`, with `telling` true and `teller` his thread while it lasts.
  * `noticed` is true while the notice node is on its way, so it is never posted twice.
+ * `refused` is set by a write that found no room, and cleared by the reader, who then calls on_room, with
+ * `rooming` true while it lasts.
  *
  * A stream of another generation is a forked parent's: its lock is never taken here. */
 struct pph_writer {
@@ -44,9 +46,9 @@ struct pph_stream {
     pthread_cond_t changed;
     chunk *first, **last;
     size_t count, bytes;
-    bool ended, noticed, told_gone, telling;
+    bool ended, noticed, told_gone, telling, refused, rooming;
     atomic_bool gone, finished; /* written under the lock; finished: by a shutdown */
-    pthread_t teller;
+    pthread_t teller, roomer;
     pph_error end;
     pph_stream_callback *callback;
     void *context;
@@ -154,7 +156,35 @@ static void tell_gone(pph_stream *stream)
     pthread_mutex_unlock(&stream->lock);
 }
 
+/* With the lock held, a chunk having been taken: whether the caller is to call tell_room once he has given
+ * it back. */
+static bool wants_room(pph_stream *stream)
+{
+    if (!stream->refused || !stream->options.on_room || stream->ended)
+        return false;
+    stream->refused = false;
+    stream->rooming = true;
+    stream->roomer = pthread_self();
+    return true;
+}
+
+static void tell_room(pph_stream *stream)
+{
+    stream->options.on_room(stream->options.context);
+    pthread_mutex_lock(&stream->lock);
+    stream->rooming = false;
+    pthread_cond_broadcast(&stream->changed);
+    pthread_mutex_unlock(&stream->lock);
+}
+
 /* Ending */
+
+/* With the lock held: another thread is in one of the writer's callbacks. */
+static bool in_callback(const pph_stream *stream)
+{
+    return (stream->telling && !pthread_equal(stream->teller, pthread_self())) ||
+           (stream->rooming && !pthread_equal(stream->roomer, pthread_self()));
+}
 
 /* True when this call ended it. The caller holds a reference. */
 static bool finish(pph_stream *stream, const pph_error *end, bool by_shutdown)
@@ -204,7 +234,7 @@ bool pph_writer_end(pph_writer **writer, const pph_error *err)
     bool ended = finish(stream, err ? err : &(pph_error){.status = PPH_OK}, false);
     pthread_mutex_lock(&stream->lock);
     stream->told_gone = true;
-    while (stream->telling && !pthread_equal(stream->teller, pthread_self()))
+    while (in_callback(stream))
         pthread_cond_wait(&stream->changed, &stream->lock);
     pthread_mutex_unlock(&stream->lock);
     unref(stream);
@@ -300,8 +330,9 @@ static pph_status refuse_write(const pph_stream *stream, pph_error *err)
                     "the shared runtime was shut down before the stream had ended");
 }
 
-/* Put `made` in the stream, or free it. */
-static pph_status append(pph_stream *stream, chunk *made, pph_nanos deadline, pph_error *err)
+/* Put `made` in the stream, or free it. The last one is let in over the bounds. */
+static pph_status append(pph_stream *stream, chunk *made, bool last, pph_nanos deadline,
+                         pph_error *err)
 {
     bool in_time = deadline != 0, notice = false;
     pthread_mutex_lock(&stream->lock);
@@ -309,7 +340,7 @@ static pph_status append(pph_stream *stream, chunk *made, pph_nanos deadline, pp
            in_time)
         in_time = pph_cond_wait_until(&stream->changed, &stream->lock, deadline);
     bool over = stream->ended || atomic_load(&stream->gone);
-    bool room = !over && has_room(stream, made->size);
+    bool room = !over && (last || has_room(stream, made->size));
     if (room) {
         *stream->last = made;
         stream->last = &made->next;
@@ -318,6 +349,7 @@ static pph_status append(pph_stream *stream, chunk *made, pph_nanos deadline, pp
         notice = wants_notice(stream);
         pthread_cond_broadcast(&stream->changed);
     }
+    stream->refused = !over && !room;
     pthread_mutex_unlock(&stream->lock);
     if (notice)
         post_notice(stream);
@@ -344,7 +376,20 @@ pph_status pph_writer_write(pph_writer *writer, const void *bytes, size_t size, 
     if (!made)
         return PPH_FAIL_MEMORY(err, size);
     bool waits = timeout_ms != 0 && !pph_loop_is_current();
-    return append(stream, made, waits ? pph_clock_after_ms(timeout_ms) : 0, err);
+    return append(stream, made, false, waits ? pph_clock_after_ms(timeout_ms) : 0, err);
+}
+
+pph_status pph_writer_write_last(pph_writer *writer, const void *bytes, size_t size, pph_error *err)
+{
+    pph_stream *stream = writer->stream;
+    if (is_foreign(stream))
+        return pph_life_refuse_forked(err);
+    if (pph_writer_gone(writer))
+        return refuse_write(stream, err);
+    chunk *made = copy_chunk(bytes, size);
+    if (!made)
+        return PPH_FAIL_MEMORY(err, size);
+    return append(stream, made, true, 0, err);
 }
 
 bool pph_writer_gone(const pph_writer *writer)
@@ -403,7 +448,10 @@ pph_stream_read pph_stream_next(pph_stream *stream, int64_t timeout_ms, void **b
     pph_stream_read got;
     while ((got = look(stream, bytes, size, err)) == PPH_STREAM_PENDING && in_time)
         in_time = pph_cond_wait_until(&stream->changed, &stream->lock, deadline);
+    bool room = got == PPH_STREAM_CHUNK && wants_room(stream);
     pthread_mutex_unlock(&stream->lock);
+    if (room)
+        tell_room(stream);
     return got;
 }
 

@@ -17,13 +17,18 @@ typedef struct pph_writer pph_writer;
  * any more. */
 typedef void pph_writer_on_gone(void *context);
 
+/* Called once after each write that was refused with PPH_QUEUE_FULL, when the reader has taken a chunk
+ * since; on the reader's thread, with no lock held. Must not block. The same holds after pph_writer_end. */
+typedef void pph_writer_on_room(void *context);
+
 typedef struct pph_stream_options {
     size_t max_chunks, max_bytes; /* what may wait for the reader; a bigger chunk is refused */
     pph_writer_on_gone *on_gone;  /* may be NULL */
+    pph_writer_on_room *on_room;  /* may be NULL */
     void *context;
 } pph_stream_options;
 
-/* 256 chunks, 1 MiB, no on_gone. */
+/* 256 chunks, 1 MiB, no on_gone and no on_room. */
 pph_stream_options pph_stream_defaults(void);
 
 /* A stream: the reader's end and the writer's. options may be NULL.
@@ -44,6 +49,11 @@ pph_stream *pph_stream_failed(const pph_error *err);
  *         PPH_OUT_OF_MEMORY; PPH_RUNTIME_UNAVAILABLE in a forked child */
 PPH_CHECKED pph_status pph_writer_write(pph_writer *writer, const void *bytes, size_t size,
                                         int64_t timeout_ms, pph_error *err);
+
+/* As pph_writer_write without waiting, over the bounds: for what a producer still has in hand when it
+ * ends the stream. */
+PPH_CHECKED pph_status pph_writer_write_last(pph_writer *writer, const void *bytes, size_t size,
+                                             pph_error *err);
 
 /* Nobody reads any more: the reader is gone, or a shutdown has ended the stream. Any thread. */
 bool pph_writer_gone(const pph_writer *writer);

@@ -356,3 +356,39 @@ pph_status pph_chat_write(const pph_chat_template *form, const pph_chat_marks *m
         return write_mistral(&w, messages, count, err);
     return write_turns(&w, messages, count, err);
 }
+
+/* ---- to tokens ---- */
+
+/* Pieces [first, last), none of them a picture: one text, in which the form's special tokens count. */
+static pph_status encode_pieces(const pph_chat_prompt *prompt, size_t first, size_t last,
+                                const pph_tokenizer *tokenizer, pph_tokens *out, pph_error *err)
+{
+    if (first == last)
+        return PPH_OK;
+    PPH_AUTO(pph_free_at)
+    pph_tokenizer_range *ranges = pph_alloc_array(last - first, sizeof *ranges);
+    if (!ranges)
+        return PPH_FAIL_MEMORY(err, (last - first) * sizeof *ranges);
+    size_t begin = prompt->pieces[first].begin, end = prompt->pieces[last - 1].end, count = 0;
+    for (size_t i = first; i < last; i++)
+        if (prompt->pieces[i].kind == PPH_CHAT_FORM)
+            ranges[count++] = (pph_tokenizer_range){prompt->pieces[i].begin - begin,
+                                                    prompt->pieces[i].end - begin};
+    pph_str text = {(const char *)prompt->text.data + begin, end - begin};
+    return pph_tokenizer_encode_marked(tokenizer, text, ranges, count, begin > 0, out, err);
+}
+
+pph_status pph_chat_encode(const pph_chat_prompt *prompt, const pph_tokenizer *tokenizer,
+                           pph_tokens *out, size_t *places, pph_error *err)
+{
+    size_t first = 0, pictures = 0;
+    out->count = 0;
+    for (size_t i = 0; i < prompt->count; i++) {
+        if (prompt->pieces[i].kind != PPH_CHAT_PICTURE)
+            continue;
+        PPH_TRY(encode_pieces(prompt, first, i, tokenizer, out, err));
+        places[pictures++] = out->count;
+        first = i + 1;
+    }
+    return encode_pieces(prompt, first, prompt->count, tokenizer, out, err);
+}

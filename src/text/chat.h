@@ -6,7 +6,7 @@
 #ifndef PPH_TEXT_CHAT_H
 #define PPH_TEXT_CHAT_H
 
-#include "base/str.h"
+#include "text/tokenizer.h"
 
 /* One row a form: name, the name that people give, whose it is. */
 #define PPH_CHAT_FORM_MAP(ROW)                                        \
@@ -96,5 +96,13 @@ void pph_chat_prompt_deinit(pph_chat_prompt *prompt);
 PPH_CHECKED pph_status pph_chat_write(const pph_chat_template *form, const pph_chat_marks *marks,
                                       const pph_chat_message *messages, size_t count,
                                       pph_chat_prompt *out, pph_error *err);
+
+/* The prompt's tokens.
+ * places  [pictures of the prompt]: how many tokens come before each; may be NULL where there are none
+ * out     starts as {0}, or is written over
+ * Errors  the tokenizer's */
+PPH_CHECKED pph_status pph_chat_encode(const pph_chat_prompt *prompt,
+                                       const pph_tokenizer *tokenizer, pph_tokens *out,
+                                       size_t *places, pph_error *err);
 
 #endif

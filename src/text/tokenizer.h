@@ -64,6 +64,22 @@ PPH_CHECKED pph_status pph_tokenizer_encode(const pph_tokenizer *tokenizer, pph_
                                             const pph_tokenizer_options *options, pph_tokens *out,
                                             pph_error *err);
 
+/* Where special tokens that are spelled out count: bytes [begin, end) of a text. */
+typedef struct pph_tokenizer_range {
+    size_t begin, end;
+} pph_tokenizer_range;
+
+/* A text that is made of what may mark structure and what may not: special tokens count where they lie in
+ * one of the ranges, and are text like any other elsewhere. In all else it is one text. Nothing is put
+ * around it.
+ * ranges     [count], in order
+ * continues  it is not the beginning: a space that would be put before a text is not
+ * out        appended to
+ * Errors     as above */
+PPH_CHECKED pph_status pph_tokenizer_encode_marked(const pph_tokenizer *tokenizer, pph_str text,
+                                                   const pph_tokenizer_range *ranges, size_t count,
+                                                   bool continues, pph_tokens *out, pph_error *err);
+
 /* Two texts as one input, as sentence-pair models want it.
  * types  as many as ids: which of the two a token belongs to, as the model counts
  *        (token_type_ids) */

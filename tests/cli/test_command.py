@@ -10,7 +10,9 @@ import json
 import math
 import os
 import pathlib
+import random
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -319,6 +321,116 @@ def test_bench_prints_json():
     assert said["images_per_second"] > 0
     said, = lines(paraphym("bench", "embed", "--batch", "2", "--text", "--json"))
     assert said["texts_per_second"] > 0
+
+
+def language_model(folder, context=512):
+    """A decoder of random numbers whose tokens are bytes, as a folder of the hub has it."""
+    width, hidden, layers, vocabulary = 32, 64, 2, 258
+    noise = random.Random(5)
+    tensors = {"model.embed_tokens.weight": (vocabulary, width), "model.norm.weight": (width,),
+               "lm_head.weight": (vocabulary, width)}
+    for i in range(layers):
+        at = f"model.layers.{i}."
+        tensors |= {at + "input_layernorm.weight": (width,), at + "post_attention_layernorm.weight": (width,),
+                    at + "mlp.gate_proj.weight": (hidden, width), at + "mlp.up_proj.weight": (hidden, width),
+                    at + "mlp.down_proj.weight": (width, hidden)}
+        tensors |= {at + f"self_attn.{p}_proj.weight": (width, width) for p in "qkvo"}
+    header, data = {}, b""
+    for name, shape in tensors.items():
+        numbers = [1.0] * width if len(shape) == 1 else [noise.gauss(0, 0.3) for _ in range(math.prod(shape))]
+        packed = struct.pack(f"<{len(numbers)}f", *numbers)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(packed)]}
+        data += packed
+    text = json.dumps(header).encode()
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    (folder / "config.json").write_text(json.dumps(
+        {"model_type": "llama", "hidden_size": width, "num_attention_heads": 4, "intermediate_size": hidden,
+         "num_hidden_layers": layers, "vocab_size": vocabulary, "max_position_embeddings": context,
+         "eos_token_id": 257}))
+    itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in itself]
+    letters = {chr(b): b for b in itself} | {chr(256 + i): b for i, b in enumerate(others)}
+    marks = [{"id": 256 + i, "content": mark, "special": True} for i, mark in enumerate(["<|im_start|>", "<|im_end|>"])]
+    (folder / "tokenizer.json").write_text(json.dumps(
+        {"added_tokens": marks, "normalizer": None, "post_processor": None, "decoder": {"type": "ByteLevel"},
+         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+         "model": {"type": "BPE", "merges": [], "vocab": letters}}))
+    return folder
+
+
+def test_generate():
+    with Folder() as here:
+        model = language_model(here.path / "bytes")
+
+        def generate(*arguments, **options):
+            return paraphym("generate", *arguments, model=model, **options)
+
+        plain = generate("-t", "0", "--max-tokens", "40", "once")
+        assert plain.returncode == 0 and plain.stdout.endswith(b"\n") and len(plain.stdout) > 20
+        said, = lines(generate("-t", "0", "--max-tokens", "40", "--top-logits", "3", "--json", "once"))
+        assert (said["answer"] + "\n").encode() == plain.stdout
+        assert said["prompt_tokens"] == 4 and said["completion_tokens"] == len(said["token_ids"])
+        assert said["finish_reason"] in ("stop", "length") and said["timings"]["prompt_seconds"] >= 0
+        top = said["top_logits"]
+        assert len(top) == 3 and top[0][0] == said["token_ids"][0]
+        assert top[0][1] >= top[1][1] >= top[2][1]
+        for extra in (["--no-kv-cache"], ["--threads", "1"]):
+            assert generate("-t", "0", "--max-tokens", "40", *extra, "once").stdout == plain.stdout, extra
+        assert generate("-t", "0", "--max-tokens", "40", "-", stdin=b"once").stdout == plain.stdout
+        drawn = [generate("--seed", seed, "--max-tokens", "30", "once").stdout for seed in (1, 1, 2)]
+        assert drawn[0] == drawn[1] != drawn[2]
+        # A stop string is not shown, nor what comes behind it.
+        stop = said["answer"][5:7]
+        cut, = lines(generate("-t", "0", "--max-tokens", "40", "--stop", "never", "--stop", stop, "--json", "once"))
+        assert cut["answer"] == said["answer"][:said["answer"].index(stop)] and cut["finish_reason"] == "stop"
+        chat, = lines(generate("-t", "0", "--max-tokens", "5", "--template", "chatml", "--json", "hi"))
+        assert chat["prompt_tokens"] == len("user\nhi") + len("\nassistant\n") + 3
+        fails("generate", "--chat", "hi", says="--template", model=model)
+
+
+def test_generate_refuses():
+    with Folder() as here:
+        model = language_model(here.path / "bytes", context=64)
+        fails("generate", says="prompt", status=2, model=model)
+        fails("generate", "one", "two", says="two", status=2, model=model)
+        fails("generate", "-t", "warm", "x", says="warm", status=2, model=model)
+        fails("generate", "-t", "nan", "x", says="temperature", model=model)
+        fails("generate", "--top-p", "2", "x", says="top_p", model=model)
+        fails("generate", "--max-tokens", "0", "x", says="0 tokens", model=model)
+        fails("generate", "--template", "none", "x", says=["none", "vicuna"], model=model)
+        fails("generate", "y" * 64, says=["64 tokens", "1 too many"], model=model)
+        fails("generate", "-", stdin=b"\xff", says="UTF-8", model=model)
+        fails("generate", "-", stdin=b"a\0b", says="zero byte", model=model)
+        fails("generate", "x", says="-m", model=None)
+        fails("generate", "x", says="no/such", model="no/such")
+        full, = lines(paraphym("generate", "-t", "0", "--json", "z" * 60, model=model))
+        assert full["completion_tokens"] <= 4
+        cut = (model / "model.safetensors").read_bytes()
+        (model / "model.safetensors").write_bytes(cut[:-1000])
+        fails("generate", "x", says="model.safetensors", model=model)
+
+
+def test_generate_is_interrupted():
+    with Folder() as here:
+        model = language_model(here.path / "bytes", context=1 << 20)
+        with subprocess.Popen([str(COMMAND), "generate", "-m", str(model), "--max-tokens", "1000000", "--seed", "3",
+                               "--stop", "never that", "x"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+            assert running.stdout.read(1)
+            running.send_signal(signal.SIGINT)
+            _, said = running.communicate(timeout=60)
+            assert running.returncode == 130 and said == b"\n", (running.returncode, said)
+
+
+def test_bench_generate():
+    with Folder() as here:
+        model = language_model(here.path / "bytes")
+        said, = lines(paraphym("bench", "generate", "--json", "--prompt-tokens", "20", "--max-tokens", "5", "--sequences", "3",
+                               "--runs", "2", model=model))
+        assert said["prefill_tokens_per_second"] > 0 and said["decode_tokens_per_second"] > 0
+        assert said["sequences"] == 3 and said["architecture"] == "llama"
+        fails("bench", "generate", "--prompt-tokens", "600", says="512", model=model)
+        fails("bench", "write", says="bench generate", status=2, model=model)
 
 
 def test_wrong_usage_is_status_2():

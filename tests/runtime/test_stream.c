@@ -252,6 +252,49 @@ static void test_end_waits_for_on_gone(void **state)
     pthread_join(leaver, NULL);
 }
 
+static void count_room(void *context)
+{
+    atomic_fetch_add((atomic_int *)context, 1);
+}
+
+/* A producer that does not wait learns when it may write on: once, and only where it was refused. */
+static void test_on_room(void **state)
+{
+    (void)state;
+    pair p;
+    atomic_int told = 0;
+    const pph_stream_options options = {
+        .max_chunks = 2, .max_bytes = 100, .on_room = count_room, .context = &told};
+    assert_int_equal(pph_stream_new(&p.reader, &p.writer, pph_shared_runtime(), &options, NULL),
+                     PPH_OK);
+    assert_int_equal(put(p.writer, "a", 0), PPH_OK);
+    expect_chunk(p.reader, "a");
+    assert_int_equal(atomic_load(&told), 0);
+    assert_int_equal(put(p.writer, "b", 0), PPH_OK);
+    assert_int_equal(put(p.writer, "c", 0), PPH_OK);
+    assert_int_equal(put(p.writer, "d", 0), PPH_QUEUE_FULL);
+    assert_int_equal(put(p.writer, "d", 0), PPH_QUEUE_FULL);
+    assert_int_equal(atomic_load(&told), 0);
+    expect_chunk(p.reader, "b");
+    assert_int_equal(atomic_load(&told), 1);
+    expect_chunk(p.reader, "c");
+    expect_pending(p.reader, 0);
+    assert_int_equal(atomic_load(&told), 1);
+    assert_int_equal(put(p.writer, "d", 0), PPH_OK);
+    assert_int_equal(put(p.writer, "e", 0), PPH_OK);
+    assert_int_equal(put(p.writer, "f", 0), PPH_QUEUE_FULL);
+    /* what it has in hand at its end is taken all the same */
+    assert_int_equal(pph_writer_write_last(p.writer, "last", 4, NULL), PPH_OK);
+    /* after its end the producer is told no more: it may free what on_room uses */
+    pph_writer_end(&p.writer, NULL);
+    expect_chunk(p.reader, "d");
+    expect_chunk(p.reader, "e");
+    expect_chunk(p.reader, "last");
+    expect_end(p.reader, PPH_OK, NULL);
+    assert_int_equal(atomic_load(&told), 1);
+    pph_stream_free(&p.reader);
+}
+
 typedef struct callback_reader {
     latch calls, ended;
     int chunks;
@@ -348,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_bounds),          cmocka_unit_test(test_all_arrive),
         cmocka_unit_test(test_reader_goes),     cmocka_unit_test(test_end_waits_for_on_gone),
         cmocka_unit_test(test_on_readable),     cmocka_unit_test(test_loop_never_blocks),
+        cmocka_unit_test(test_on_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,95 @@
+/* From what an answer asks to its prompt, on a prepare thread. Refuses what the model cannot take, before
+ * the worker hears of it. */
+#include "pool/generating.h"
+
+#include "base/mem.h"
+#include "model/sampler.h"
+#include "text/tokenizer.h"
+
+static pph_status encode_text(pph_answer *answer, const pph_tokenizer *tokenizer, pph_tokens *out,
+                              pph_error *err)
+{
+    pph_tokenizer_options options = pph_tokenizer_defaults();
+    options.parse_special = answer->options.parse_special;
+    return pph_tokenizer_encode(tokenizer, answer->prompt_text, &options, out, err);
+}
+
+/* The form of its prompts: the one that was chosen, else the model's own. */
+static pph_status choose_form(const pph_answer *answer, const pph_decoder_info *info,
+                              pph_chat_template *out, pph_error *err)
+{
+    if (answer->handle->has_form) {
+        *out = answer->handle->form;
+        return PPH_OK;
+    }
+    pph_status status = pph_chat_recognise(out, pph_str_view(info->chat_template), err);
+    return status == PPH_OK ? PPH_OK : pph_error_prefix(err, status, answer->model->base.name);
+}
+
+static pph_str token_text(const pph_tokenizer *tokenizer, int32_t id)
+{
+    return id >= 0 ? pph_tokenizer_token(tokenizer, id) : (pph_str){0};
+}
+
+static pph_status encode_messages(pph_answer *answer, const pph_decoder_info *info,
+                                  const pph_tokenizer *tokenizer, pph_tokens *out, pph_error *err)
+{
+    pph_chat_template form;
+    PPH_TRY(choose_form(answer, info, &form, err));
+    /* What an empty text has around it is what every text begins with. */
+    int32_t start = pph_tokenizer_start(tokenizer);
+    PPH_TRY(pph_tokenizer_encode(tokenizer, PPH_STR(""), NULL, out, err));
+    const pph_chat_marks marks = {
+        .start = token_text(tokenizer, start >= 0 ? start : info->bos),
+        .end = token_text(tokenizer, info->end_count ? info->ends[0] : -1),
+        .framed = out->count && out->ids[0] == start,
+    };
+    PPH_AUTO(pph_chat_prompt_deinit) pph_chat_prompt prompt = {0};
+    PPH_TRY(pph_chat_write(&form, &marks, answer->messages, answer->message_count, &prompt, err));
+    return pph_chat_encode(&prompt, tokenizer, out, NULL, err);
+}
+
+static pph_status check_size(pph_answer *answer, const pph_decoder_info *info, pph_error *err)
+{
+    size_t count = answer->prompt.count;
+    if (!count)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
+                        "the prompt is empty, and the model has no token to begin a text with");
+    if (count >= info->context)
+        return PPH_FAIL(err, PPH_TOO_LARGE,
+                        "the prompt has %zu tokens; the model's context of %zu has room for %zu "
+                        "and one to answer with: %zu too many",
+                        count, info->context, info->context - 1, count - (info->context - 1));
+    answer->prompt_tokens = count;
+    answer->limit = PPH_MIN(answer->options.max_tokens, info->context - count);
+    return PPH_OK;
+}
+
+pph_status pph_generating_prepare(pph_answer *answer, const pph_language_kind *kind,
+                                  const pph_engine *engine, pph_error *err)
+{
+    const pph_decoder_info *info = kind->describe(engine);
+    const pph_tokenizer *tokenizer = kind->tokenizer(engine);
+    /* After a model that broke it may have been prepared already. */
+    if (answer->prompt.count)
+        return PPH_OK;
+    if (!tokenizer)
+        return PPH_FAIL(err, PPH_UNSUPPORTED,
+                        "%s: the model's files have no tokenizer that is known, so it takes no "
+                        "text; put its tokenizer.json beside it",
+                        answer->model->base.name);
+    PPH_TRY(pph_sampling_check(&answer->options.sampling, info->vocabulary, err));
+    PPH_AUTO(pph_tokens_deinit) pph_tokens ids = {0};
+    if (answer->message_count)
+        PPH_TRY(encode_messages(answer, info, tokenizer, &ids, err));
+    else
+        PPH_TRY(encode_text(answer, tokenizer, &ids, err));
+    for (size_t i = 0; i < ids.count; i++)
+        if (ids.ids[i] < 0 || (size_t)ids.ids[i] >= info->vocabulary)
+            return PPH_FAIL(err, PPH_CORRUPT, "%s: the tokenizer gives token %d, the model has %zu",
+                            answer->model->base.name, ids.ids[i], info->vocabulary);
+    PPH_TRY(pph_prompt_add(&answer->prompt, ids.ids, ids.count, err));
+    PPH_TRY(check_size(answer, info, err));
+    answer->place.cost = answer->prompt_tokens;
+    return PPH_OK;
+}
