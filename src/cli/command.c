@@ -184,11 +184,13 @@ const char *pph_command_model_name(const pph_common *common)
 {
     const char *named = asked_for(common);
     return named ? named : "tiny";
+}
+
 pph_status pph_command_named_model(const pph_common *common, char **out, pph_error *err)
 {
-    const char *named = common->model ? common->model : getenv("PARAPHYM_MODEL");
+    const char *named = asked_for(common);
     *out = NULL;
-    if (!named || !*named)
+    if (!named)
         return PPH_OK;
     PPH_AUTO(pph_catalogue_free) pph_catalogue *catalogue = NULL;
     PPH_TRY(pph_command_catalogue(&catalogue, err));
@@ -197,7 +199,6 @@ pph_status pph_command_named_model(const pph_common *common, char **out, pph_err
 
 pph_status pph_command_model(const pph_common *common, char **out, pph_error *err)
 {
-    const char *named = asked_for(common);
     PPH_AUTO(pph_free_at) char *folder = NULL;
     PPH_TRY(pph_command_named_model(common, &folder, err));
     if (folder && pph_str_ends(pph_str_view(folder), ".gguf"))
