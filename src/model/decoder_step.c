@@ -105,7 +105,7 @@ static pph_rows rows_in(void *memory, pph_dtype dtype, size_t rows, size_t width
 {
     pph_rows made = {.data = memory, .dtype = dtype, .stride = width};
     size_t bytes = rows * width * pph_rows_element(dtype);
-    if (pph_rows_scales(dtype, width))
+    if (memory && pph_rows_scales(dtype, width))
         made.scale = (float *)((char *)memory + (bytes + 63) / 64 * 64);
     return made;
 }
