@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "model/bert_layout.h"
 #include "model/model.h"
+#include "weights/decoder_config.h"
 #include "weights/folder.h"
 #include "weights/gguf.h"
 #include "weights/weights.h"
@@ -397,6 +398,41 @@ static pph_status read_sentence(pph_card *card, pph_error *err)
     return PPH_OK;
 }
 
+/* ---- decoders ---- */
+
+static void judge_decoder(pph_card *card, bool tokenizer)
+{
+    card->supported = tokenizer && !card->reason[0];
+    if (!tokenizer)
+        give_reason(card, "has no tokenizer: nothing can be written with it");
+    if (card->supported && card->capabilities & PPH_CARD_VISION)
+        give_reason(card, "writes texts; questions about pictures are not asked of it yet");
+}
+
+static pph_status read_decoder(pph_card *card, pph_error *err)
+{
+    pph_decoder_config config;
+    pph_error error;
+    pph_status status = pph_decoder_config_read(&config, card->path, &error);
+    PPH_TRY(take_reason(card, status, &error, err));
+    judge_decoder(card, has_tokenizer(card->path));
+    return PPH_OK;
+}
+
+static pph_status read_gguf_decoder(pph_card *card, pph_error *err)
+{
+    PPH_AUTO(pph_gguf_files_close) pph_gguf_files files = {0};
+    pph_decoder_config config;
+    pph_error error;
+    pph_status status = pph_gguf_files_open(&files, card->path, &error);
+    if (status == PPH_OK)
+        status = pph_decoder_config_gguf(&config, &files, &error);
+    PPH_TRY(take_reason(card, status, &error, err));
+    judge_decoder(card, status == PPH_OK &&
+                            pph_gguf_find(pph_gguf_files_keys(&files), "tokenizer.ggml.tokens"));
+    return PPH_OK;
+}
+
 static pph_status read_other(pph_card *card, const pph_json *root, pph_error *err)
 {
     const pph_json *text = pph_json_get(root, "text_config");
@@ -412,7 +448,10 @@ static pph_status read_other(pph_card *card, const pph_json *root, pph_error *er
         card->image_side = (size_t)NUMBER(pph_json_is_object(vision) ? vision : root, "image_size");
     }
     PPH_TRY(read_sentence(card, err));
-    give_reason(card, "this version does not run '%s'", card->architecture);
+    if (card->capabilities & PPH_CARD_GENERATION)
+        PPH_TRY(read_decoder(card, err));
+    else
+        give_reason(card, "this version does not run '%s'", card->architecture);
     PPH_TRY(count_weights(card, &tally, &weights, err));
     pph_card_need_shape(card, &tally, &shape);
     return PPH_OK;
@@ -598,8 +637,14 @@ static pph_status read_gguf(pph_card *card, pph_error *err)
     }
     if (card->capabilities & PPH_CARD_GENERATION)
         PPH_TRY(read_beside(card, &tally, err));
-    give_reason(card, "this version describes GGUF files and does not run them");
+    if (card->capabilities & PPH_CARD_GENERATION)
+        PPH_TRY(read_gguf_decoder(card, err));
+    else
+        give_reason(card, "this version does not run '%s' from GGUF", card->architecture);
     pph_card_need_shape(card, &tally, &shape);
+    /* Blocks are not widened on a processor without bf16 either. */
+    card->needs[PPH_PRECISION_AUTO] =
+        PPH_MIN(card->needs[PPH_PRECISION_AUTO], card->needs[PPH_PRECISION_BF16]);
     return PPH_OK;
 }
 

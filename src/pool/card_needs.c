@@ -92,7 +92,7 @@ static void need(pph_card_tally *tally, uint64_t f32, uint64_t bf16, uint64_t in
 static void need_matrix(pph_card_tally *tally, uint64_t elements, uint64_t rows, uint64_t blocks)
 {
     uint64_t int8 = blocks ? blocks : pph_card_add(elements, pph_card_mul(rows, 8));
-    need(tally, pph_card_mul(elements, 4), pph_card_mul(elements, 2), int8);
+    need(tally, pph_card_mul(elements, 4), blocks ? blocks : pph_card_mul(elements, 2), int8);
 }
 
 static void count_type(pph_card *card, const char *stored, uint64_t bytes)

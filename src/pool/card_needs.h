@@ -1,7 +1,7 @@
 /* How much memory a model takes once loaded, by the headers of its files.
  *
  * Weights: a matrix takes 4 bytes a number at f32, 2 at bf16, and at int8 1, and 8 a row for scale
- * and offset; one that is stored in blocks (Q4_0, Q6_K) stays as it is at int8. Vectors, position
+ * and offset; one that is stored in blocks (Q4_0, Q6_K) stays as it is below f32. Vectors, position
  * tables and CLIP's projections are f32 at any precision; a patch embedding is never below bf16. A
  * token table stays in the mapped file and counts as stored; where it is the output's matrix too,
  * it counts as one as well. Integer buffers count nothing.

@@ -203,7 +203,7 @@ static void test_decoder(void **state)
     pph_card *card = card_of(at("llama"));
     assert_string_equal(card->architecture, "llama");
     assert_false(card->supported);
-    says(card, "'llama'");
+    says(card, "has no tokenizer");
     assert_int_equal(card->capabilities, PPH_CARD_GENERATION);
     assert_int_equal(card->dimensions, 8);
     assert_int_equal(card->context, 100);
@@ -221,6 +221,16 @@ static void test_decoder(void **state)
     assert_int_equal(card->needs[PPH_PRECISION_F32], f32 + work);
     assert_int_equal(card->needs[PPH_PRECISION_BF16], bf16 + work);
     assert_int_equal(card->needs[PPH_PRECISION_INT8], int8 + work);
+    pph_card_free(&card);
+    put("llama/tokenizer.json", "{}");
+    card = card_of(at("llama"));
+    assert_true(card->supported);
+    assert_string_equal(card->reason, "");
+    pph_card_free(&card);
+    put("llama/config.json", "{\"model_type\":\"llama\",\"hidden_act\":\"relu\"}");
+    card = card_of(at("llama"));
+    assert_false(card->supported);
+    says(card, "hidden_act");
     pph_card_free(&card);
 }
 
@@ -322,7 +332,7 @@ static void test_gguf(void **state)
     pph_card *card = card_of(at("llama.gguf"));
     assert_string_equal(card->architecture, "llama");
     assert_false(card->supported);
-    says(card, "GGUF");
+    says(card, "llama.feed_forward_length"); /* a key that it takes to run it */
     assert_int_equal(card->capabilities, PPH_CARD_GENERATION);
     assert_int_equal(card->dimensions, 32);
     assert_int_equal(card->context, 4096);
@@ -333,6 +343,7 @@ static void test_gguf(void **state)
     uint64_t work = 512 * 6 * 32 * 4 + 100 * 4 + (uint64_t)2 * 2 * 4 * 8 * 4096 * 2 + (256 << 10);
     assert_int_equal(card->needs[PPH_PRECISION_INT8], 72 + 32 + 8 + work);
     assert_int_equal(card->needs[PPH_PRECISION_F32], 160 * 4 + work);
+    assert_int_equal(card->needs[PPH_PRECISION_BF16], 72 + 32 * 2 + work);
     pph_card_free(&card);
     b = (pph_buffer){0};
     gguf_begin(&b, 3, 0, 1);
