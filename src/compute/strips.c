@@ -103,10 +103,9 @@ pph_status pph_strips_new(pph_strips **out, pph_dtype dtype, size_t inputs, size
                            .outputs = outputs,
                            .block = pph_dtype_block(dtype),
                            .form = forms[dtype]};
-    for (size_t at = 0; at < inputs; at += PPH_STRIP_CHUNK) {
-        size_t n = chunk_at(strips, at);
-        strips->pair += PAIR * (quant_bytes(strips, n) + scale_bytes(strips, n));
-    }
+    size_t rest = inputs % PPH_STRIP_CHUNK;
+    strips->pair = inputs / PPH_STRIP_CHUNK * chunk_bytes(strips) +
+                   PAIR * (quant_bytes(strips, rest) + scale_bytes(strips, rest));
     strips->bytes = (outputs + WIDE - 1) / WIDE * strips->pair;
     strips->data = pph_alloc_aligned(strips->bytes);
     if (!strips->data)
