@@ -153,8 +153,8 @@ static void make_scored(pph_buffer *out, const char *model)
                                          "</s>",
                                          "\xE2\x96\x81",
                                          "a",
-                                         "\xE2\x96\x81"
-                                         "a",
+                                         ("\xE2\x96\x81"
+                                          "a"),
                                          "b",
                                          "ab",
                                          "<U>"};
