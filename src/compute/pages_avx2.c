@@ -75,7 +75,7 @@ INLINE void scores_tile(float *out, size_t out_stride, const float *q, size_t q_
             sum[i][j] = _mm256_setzero_ps();
     for (size_t d = 0; d < size; d++) {
         __m256 key[4];
-        pph_pages_ask((const char *)next + d * PPH_KV_TOKENS * width, PPH_KV_TOKENS * width);
+        pph_pages_ask(next, d * PPH_KV_TOKENS * width, PPH_KV_TOKENS * width);
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++)
             key[j] = take(keys, d * PPH_KV_TOKENS + 8 * (size_t)j, 8, type);
@@ -126,7 +126,7 @@ INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t
         for (size_t j = 0; j < 4; j++)
             sum[i][j] = load(out + (size_t)i * out_stride + column + 8 * j, count[j]);
     for (size_t t = 0; t < tokens; t++) {
-        pph_pages_ask((const char *)next + (t * size + column) * width, 32 * width);
+        pph_pages_ask(next, (t * size + column) * width, 32 * width);
 #pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++) {
             __m256 value = take(values, t * size + column + 8 * j, count[j], type);

@@ -64,7 +64,7 @@ INLINE void scores_tile(float *out, size_t out_stride, const float *q, size_t q_
 #pragma GCC unroll 8
         for (int w = 0; w < ways; w++) {
             size_t at = (d + (size_t)w) * PPH_KV_TOKENS;
-            pph_pages_ask((const char *)next + at * width, PPH_KV_TOKENS * width);
+            pph_pages_ask(next, at * width, PPH_KV_TOKENS * width);
             __m512 left = take_all(keys, at, type), right = take_all(keys, at + 16, type);
 #pragma GCC unroll 6
             for (int i = 0; i < rows; i++) {
@@ -135,7 +135,7 @@ INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t
                                                            16 * (size_t)j);
     for (size_t t = 0; t < tokens; t++) {
         __m512 value[8];
-        pph_pages_ask((const char *)next + (t * size + column) * width, 16 * (size_t)wide * width);
+        pph_pages_ask(next, (t * size + column) * width, 16 * (size_t)wide * width);
 #pragma GCC unroll 8
         for (int j = 0; j < wide; j++)
             value[j] = take(values, t * size + column + 16 * (size_t)j, mask[j], type);

@@ -6,10 +6,12 @@
 #include "compute/kernels_pages.h"
 
 /* Ask for `bytes` of memory that will be read soon. Any address may be asked for. */
-static inline __attribute__((always_inline)) void pph_pages_ask(const void *at, size_t bytes)
+static inline __attribute__((always_inline)) void pph_pages_ask(const void *page, size_t offset,
+                                                                size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i += 64)
-        __builtin_prefetch((const char *)at + i);
+    /* There may be no next page: no arithmetic on its address then. */
+    for (size_t i = 0; page && i < bytes; i += 64)
+        __builtin_prefetch((const char *)page + offset + i);
 }
 
 /* Bytes of an element of a cache. */

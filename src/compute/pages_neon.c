@@ -55,7 +55,7 @@ INLINE void scores_tile(float *out, size_t out_stride, const float *q, size_t q_
         for (int j = 0; j < 4; j++)
             sum[i][j] = vdupq_n_f32(0);
     for (size_t d = 0; d < size; d++) {
-        pph_pages_ask((const char *)next + (d * PPH_KV_TOKENS + first) * width, 16 * width);
+        pph_pages_ask(next, (d * PPH_KV_TOKENS + first) * width, 16 * width);
 #pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++) {
             float32x4_t key = take(keys, d * PPH_KV_TOKENS + first + 4 * j, 4, type);
@@ -103,7 +103,7 @@ INLINE void mix_tile(float *out, size_t out_stride, const float *weights, size_t
         for (size_t j = 0; j < 4; j++)
             sum[i][j] = take(out, (size_t)i * out_stride + column + 4 * j, count[j], PPH_F32);
     for (size_t t = 0; t < tokens; t++) {
-        pph_pages_ask((const char *)next + (t * size + column) * width, 16 * width);
+        pph_pages_ask(next, (t * size + column) * width, 16 * width);
 #pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++) {
             float32x4_t value = take(values, t * size + column + 4 * j, count[j], type);

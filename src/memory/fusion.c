@@ -88,5 +88,6 @@ void pph_fusion_rank(pph_fusion_item *items, size_t count, size_t spaces,
         items[i].score = most > 0 ? sum / most : 0;
         items[i].relevance = relevance(&items[i], spaces);
     }
-    qsort(items, count, sizeof *items, by_score);
+    if (count)
+        qsort(items, count, sizeof *items, by_score);
 }

@@ -298,12 +298,13 @@ pph_future *pph_task_submit(pph_memory *memory, pph_task *task, const pph_error 
         status = pph_future_new(&task->future, runtime, NULL, NULL, &err);
     if (status == PPH_OK)
         status = admit(memory, &err);
+    /* Two references: the caller's, and the task's. */
+    pph_future *future = task->future;
     if (status != PPH_OK) {
-        pph_future_free(&task->future);
+        pph_future_free(&future);
         task_free(task);
         return pph_future_failed(&err);
     }
-    pph_future *future = pph_future_ref(task->future);
     task->stage = task->kind->prepare ? PPH_TASK_PREPARE
                   : task->kind->plan  ? PPH_TASK_PLAN
                                       : PPH_TASK_RUN;

@@ -216,7 +216,8 @@ static pph_status settle(const search *work, walk *all, pph_sql *sql,
     if (!vector)
         return PPH_FAIL_MEMORY(err, dimensions * sizeof *vector);
     PPH_TRY(pph_sql_prepare(sql, "SELECT vector FROM vectors WHERE seq = ?1", &statement, err));
-    qsort(all->items, all->count, sizeof *all->items, by_most);
+    if (all->count)
+        qsort(all->items, all->count, sizeof *all->items, by_most);
     for (size_t i = 0; i < all->count; i++) {
         const candidate *item = &all->items[i];
         if (*count == query->limit && item->most < hits[*count - 1].score)

@@ -455,7 +455,7 @@ static pph_status read_magic(pph_gguf *file, span *s, pph_error *err)
 
 static pph_status read_file(pph_gguf *file, const uint8_t *bytes, size_t size, pph_error *err)
 {
-    span s = {bytes, bytes + size};
+    span s = {bytes, size ? bytes + size : bytes};
     uint64_t tensors, pairs;
     PPH_TRY(read_magic(file, &s, err));
     if (!take_number(&s, 8, &tensors) || !take_number(&s, 8, &pairs))

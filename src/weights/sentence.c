@@ -42,7 +42,7 @@ static pph_str last_word(pph_str name)
     size_t at = name.size;
     while (at && name.data[at - 1] != '.')
         at--;
-    return (pph_str){name.data + at, name.size - at};
+    return at ? (pph_str){name.data + at, name.size - at} : name;
 }
 
 /* A module's folder: one plain name, or nothing. */
