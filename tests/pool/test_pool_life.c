@@ -700,7 +700,9 @@ static size_t overtake(pph_priority many, pph_priority few)
 static void test_priorities(void **state)
 {
     (void)state;
-    assert_in_range(overtake(PPH_PRIORITY_BATCH, PPH_PRIORITY_INTERACTIVE), 31, 64 + 30 + 64);
+    /* At best the urgent 30 come right behind the first step, and two of them are spared. */
+    assert_in_range(overtake(PPH_PRIORITY_BATCH, PPH_PRIORITY_INTERACTIVE), 1 + 30 - 2,
+                    64 + 30 + 64);
     assert_in_range(overtake(PPH_PRIORITY_INTERACTIVE, PPH_PRIORITY_BATCH), 500, 630);
 }
 
