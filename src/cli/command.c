@@ -201,11 +201,6 @@ pph_status pph_command_model(const pph_common *common, char **out, pph_error *er
 {
     PPH_AUTO(pph_free_at) char *folder = NULL;
     PPH_TRY(pph_command_named_model(common, &folder, err));
-    if (folder && pph_str_ends(pph_str_view(folder), ".gguf"))
-        return PPH_FAIL(err, PPH_UNSUPPORTED,
-                        "%.300s: GGUF files generate text ('paraphym generate'); for this give a "
-                        "folder with config.json and *.safetensors",
-                        folder);
     if (folder) {
         *out = PPH_TAKE(folder);
         return PPH_OK;

@@ -11,6 +11,11 @@ pph_status pph_session_open(pph_session *out, const pph_common *common,
     own.precision = common->precision;
     const pph_pool_options pool = {.threads = (int)common->threads};
     PPH_TRY(pph_command_model(common, &session.folder, err));
+    if (pph_str_ends(pph_str_view(session.folder), ".gguf"))
+        return PPH_FAIL(err, PPH_UNSUPPORTED,
+                        "%.300s: GGUF files generate text ('paraphym generate'); for this give a "
+                        "folder with config.json and *.safetensors",
+                        session.folder);
     session.name = pph_command_model_name(common);
     PPH_TRY(pph_pool_open(&session.pool, &pool, err));
     PPH_TRY(pph_multimodal_open(&session.multimodal, session.pool, session.folder, &own, err));
