@@ -7,7 +7,6 @@
 #include "model/gguf_tokenizer.h"
 
 #include "base/mem.h"
-#include "model/gguf_tokenizer.h"
 #include <string.h>
 
 /* Of the cache, where no limit is given. */

@@ -117,7 +117,8 @@ static void check_logits(const decoder_case *c, const char *what, size_t prompt,
                          const float *logits, double worst)
 {
     likeness is = compare(logits, c->logits + prompt * c->vocabulary, c->vocabulary);
-    if (!(is.worst <= worst))
+    /* A single logit may be far off in bf16; all of them together not. */
+    if (!(is.worst <= worst) || !(is.cosine >= 0.999))
         fail_msg("%s, %s, prompt %zu: off by %.3g of the logits' size (cosine %.8f)", c->name, what,
                  prompt, is.worst, is.cosine);
 }
