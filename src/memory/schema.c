@@ -1,6 +1,7 @@
 /* The tables. */
 #include "memory/schema.h"
 
+#include "base/clock.h"
 #include <stdio.h>
 
 /* "PPHM": tells our files from those of other programs. */
@@ -91,6 +92,31 @@ static pph_status read_form(pph_sql *sql, int64_t *version, pph_error *err)
     return PPH_OK;
 }
 
+typedef struct form {
+    pph_sql *sql;
+    int64_t version;
+} form;
+
+/* In one transaction: another process may be making the file, and half of it would look like another
+ * program's. */
+static pph_status read_form_inside(void *context, pph_error *err)
+{
+    form *self = context;
+    return read_form(self->sql, &self->version, err);
+}
+
+/* SQLite does not wait for a lock when it is to change the kind of journal, as it does elsewhere. */
+static pph_status use_log(pph_sql *sql, pph_error *err)
+{
+    pph_nanos deadline = pph_clock_after_ms(pph_sql_patience(sql));
+    for (;;) {
+        pph_status status = pph_sql_run(sql, "PRAGMA journal_mode = WAL", err);
+        if (status != PPH_TIMEOUT || pph_clock_now() >= deadline)
+            return status;
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+}
+
 /* Under the write lock: another process may have done it meanwhile. */
 static pph_status migrate(void *context, pph_error *err)
 {
@@ -107,14 +133,15 @@ static pph_status migrate(void *context, pph_error *err)
 
 pph_status pph_schema_prepare(pph_sql *sql, pph_error *err)
 {
-    int64_t version;
-    PPH_TRY(read_form(sql, &version, err));
+    form found = {sql, 0};
+    PPH_TRY(pph_sql_transaction(sql, false, read_form_inside, &found, err));
+    PPH_TRY(use_log(sql, err));
     PPH_TRY(pph_sql_run(sql,
-                        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                        "PRAGMA synchronous = FULL;"
                         "PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384;"
                         "PRAGMA temp_store = MEMORY",
                         err));
-    if (version == (int64_t)PPH_COUNT(migrations))
+    if (found.version == (int64_t)PPH_COUNT(migrations))
         return PPH_OK;
     return pph_sql_transaction(sql, true, migrate, sql, err);
 }

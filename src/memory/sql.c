@@ -24,6 +24,7 @@ struct pph_sql_statement {
 struct pph_sql {
     sqlite3 *inner;
     char *path;
+    int busy_ms;
     pph_sql_statement *statements;
 };
 
@@ -167,6 +168,7 @@ pph_status pph_sql_open(pph_sql **out, const char *path, int busy_ms, pph_error 
     if (code != SQLITE_OK)
         return fail(sql, code, err);
     sqlite3_extended_result_codes(sql->inner, 1);
+    sql->busy_ms = busy_ms;
     sqlite3_busy_timeout(sql->inner, busy_ms);
     code = sqlite3_create_function_v2(sql->inner, "decayed", 5,
                                       SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL,
@@ -364,6 +366,11 @@ int64_t pph_sql_changes(const pph_sql *sql)
 const char *pph_sql_path(const pph_sql *sql)
 {
     return sql->path;
+}
+
+int pph_sql_patience(const pph_sql *sql)
+{
+    return sql->busy_ms;
 }
 
 pph_status pph_sql_transaction(pph_sql *sql, bool writes,

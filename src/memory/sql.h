@@ -56,6 +56,8 @@ int64_t pph_sql_last_row(const pph_sql *sql);
 /* Rows that the last statement changed. */
 int64_t pph_sql_changes(const pph_sql *sql);
 const char *pph_sql_path(const pph_sql *sql);
+/* busy_ms, as it was opened with. */
+int pph_sql_patience(const pph_sql *sql);
 
 /* Run `work` between BEGIN and COMMIT; ROLLBACK when it fails. `writes` takes the write lock at once,
  * so that it is never upgraded half-way. */

@@ -206,6 +206,31 @@ static void two_processes_at_once_fail_at_nothing(void **state)
     place_remove_store("two");
 }
 
+/* All of them find no file and make it, at the same moment. */
+static void several_make_one_store(void **state)
+{
+    (void)state;
+    enum { AT_ONCE = 4 };
+    char path[160];
+    snprintf(path, sizeof path, "%s", place_path("new"));
+    for (int round = 0; round < 25; round++) {
+        int answers[AT_ONCE];
+        pid_t children[AT_ONCE];
+        for (int i = 0; i < AT_ONCE; i++)
+            children[i] = start(path, (uint64_t)(5000 + round * AT_ONCE + i), 2, &answers[i]);
+        for (int i = 0; i < AT_ONCE; i++) {
+            int status;
+            free(hear(answers[i]));
+            waitpid(children[i], &status, 0);
+            assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        }
+        pph_memory *memory = opened("new");
+        is_whole(memory);
+        pph_memory_close(&memory);
+        place_remove_store("new");
+    }
+}
+
 int main(int argc, char **argv)
 {
     program = argv[0];
@@ -214,6 +239,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_told_is_so_after_a_kill),
         cmocka_unit_test(two_processes_at_once_fail_at_nothing),
+        cmocka_unit_test(several_make_one_store),
     };
     if (!place_make())
         return 1;
