@@ -12,7 +12,7 @@
  *
  * Activations are rows of 8 bits with a scale for every 32 (PPH_Q8_0 of rows.h), gathered in panels
  * of a few rows. Against the plain form: unpack, q8_sums equal; q8_from_f32 equal in its scales and
- * within one step; multiply within 2e-6 of the sum of its terms' magnitudes. */
+ * within one step; multiply and one within 2e-6 of the sum of its terms' magnitudes. */
 #ifndef PPH_COMPUTE_KERNELS_STRIPS_H
 #define PPH_COMPUTE_KERNELS_STRIPS_H
 
@@ -55,6 +55,21 @@ typedef struct pph_strip_product {
     float *c;
 } pph_strip_product;
 
+/* The same for one row and a pair of strips as they are packed: taken apart in registers, which is how
+ * a single row keeps up with the memory.
+ * quants, scales  of each strip of the pair
+ * ahead           bytes from what is read to what should be on its way
+ * the rest        as above, with one row */
+typedef struct pph_strip_one {
+    const uint8_t *quants[PPH_STRIP_PAIR], *scales[PPH_STRIP_PAIR];
+    size_t elements, ahead;
+    const int8_t *x;
+    const float *scale;
+    const int32_t *start;
+    const float *sums;
+    float *c;
+} pph_strip_one;
+
 typedef struct pph_strip_kernels {
     const char *name;
     size_t panel; /* rows of a panel when there are many */
@@ -66,6 +81,8 @@ typedef struct pph_strip_kernels {
     void (*unpack[PPH_DTYPE_COUNT])(pph_strip_tile *out, const uint8_t *quants,
                                     const uint8_t *scales, size_t elements);
     void (*multiply)(const pph_strip_product *product);
+    /* NULL: a type that is unpacked first for one row too. */
+    void (*one[PPH_DTYPE_COUNT])(const pph_strip_one *one);
 
     /* n, whole 32: out[i] = round(in[i] / s), s = scale[i / 32] = the 32's largest magnitude / 127; 0
      * for zeros. A NaN or an infinity among them makes s NaN or infinite, out unspecified. */

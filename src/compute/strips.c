@@ -5,7 +5,8 @@
  *
  * Two strips at a time, chunk by chunk: a chunk is taken apart in the first cache, once, and meets
  * panel after panel of the rows; results for all rows are kept beside it until the strips' end. With
- * few rows the weights so stream from memory once, and taking them apart costs less than that.
+ * few rows the weights so stream from memory once, and taking them apart costs less than that. For a
+ * single row there are kernels that take them apart in registers.
  *
  * A matrix does not change once it is packed. */
 #include "compute/strips.h"
@@ -261,8 +262,10 @@ static void gather(panels *p, const pph_strips *s, size_t r, size_t at, const in
     int8_t *x = p->x + at * p->padded + panel * most + 4 * row;
     float *to = p->scale + at / 32 * p->padded + panel * (most / 32) + row;
     size_t first = at / group * p->padded + panel * (most / group) + row;
-    for (size_t k = 0; k < most; k += 4)
+    for (size_t k = 0; count > 1 && k < most; k += 4)
         memcpy(x + k * count, bytes + at + k, 4);
+    if (count == 1)
+        memcpy(x, bytes + at, most);
     for (size_t b = 0; b < most / 32; b++)
         to[b * count] = scale[at / 32 + b];
     for (size_t g = 0; g < most / group; g++) {
@@ -369,6 +372,26 @@ static void multiply(const pph_strips *s, const panels *p, const pph_strip_tile 
     }
 }
 
+/* Outputs [first, first + 32) of one row. */
+static void run_one(const pph_strips *s, const panels *p, float *c, size_t first)
+{
+    memset(c, 0, WIDE * sizeof *c);
+    for (size_t at = 0; at < s->inputs; at += PPH_STRIP_CHUNK) {
+        chunk left = find(s, first / PPH_STRIP, at), right = find(s, first / PPH_STRIP + 1, at);
+        pph_kernels_get()->strips.one[s->dtype](&(pph_strip_one){
+            .quants = {left.quants, right.quants},
+            .scales = {left.scales, right.scales},
+            .elements = chunk_at(s, at),
+            .ahead = chunk_bytes(s),
+            .x = p->x + at,
+            .scale = p->scale + at / 32,
+            .start = p->start + at / s->form.group,
+            .sums = p->sums + at / s->form.group,
+            .c = c,
+        });
+    }
+}
+
 /* Outputs [first, first + 32) of all panels. */
 static void run_pair(const pph_strips *s, const panels *p, pph_strip_tile *tiles, float *c,
                      size_t first)
@@ -400,7 +423,10 @@ static pph_status run_piece(const pph_strips *s, const pph_strips_run_options *r
     if (!tiles || !c)
         return PPH_FAIL_MEMORY(err, results * sizeof *c);
     for (size_t first = run->first; first < run->last; first += WIDE) {
-        run_pair(s, &p, tiles, c, first);
+        if (p.padded == 1 && pph_kernels_get()->strips.one[s->dtype])
+            run_one(s, &p, c, first);
+        else
+            run_pair(s, &p, tiles, c, first);
         finish(run, from, rows, c, first, PPH_MIN((size_t)WIDE, run->last - first));
     }
     return PPH_OK;
