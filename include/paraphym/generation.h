@@ -53,6 +53,8 @@ PPH_API void pph_generation_close(pph_generation **generation);
 
 /* sampling           as pph_sampling_defaults
  * max_tokens         of the answer, from 1; fewer where the model's context ends; 512
+ * answer_room        tokens that the context must have room for behind the prompt, else PPH_TOO_LARGE; more than
+ *                    a quarter of the context is taken as that; 0: one
  * stops              [stop_count], at most 16 of 1 to 1024 bytes: the answer ends before one; none
  * log_probabilities  tell those of the chosen tokens; false
  * alternatives       and of so many most probable tokens at every place; 0 to 20; 0
@@ -62,7 +64,7 @@ PPH_API void pph_generation_close(pph_generation **generation);
  * no_cache           compute everything again for every token: slow, and the same text; false */
 typedef struct pph_generate_options {
     pph_sampling sampling;
-    size_t max_tokens;
+    size_t max_tokens, answer_room;
     const char *const *stops;
     size_t stop_count;
     bool log_probabilities;
@@ -134,6 +136,13 @@ typedef struct pph_message {
 PPH_API pph_future *pph_generation_chat(pph_generation *generation, const pph_message *messages,
                                         size_t count, const pph_generate_options *options,
                                         pph_stream **stream);
+
+/* Load the model, and run what any longer conversation begins with that begins with these messages: such a
+ * one then finds it in the cache. `count` may be 0; the last message may be anybody's. Value: pph_generated
+ * without a text, whose prompt_tokens are those that were run.
+ * Errors  those of pph_generation_chat */
+PPH_API pph_future *pph_generation_warm(pph_generation *generation, const pph_message *messages,
+                                        size_t count);
 
 #ifdef __cplusplus
 }

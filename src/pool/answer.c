@@ -143,9 +143,12 @@ static void start_timer(pph_answer *answer, pph_runtime *runtime)
 /* ---- making ---- */
 
 /* One piece of heap: the messages, then all texts. */
-static pph_status copy_asked(pph_answer *answer, const char *text, const pph_message *messages,
-                             size_t count, pph_error *err)
+static pph_status copy_asked(pph_answer *answer, const pph_asked *asked, pph_error *err)
 {
+    const char *text = asked->text;
+    const pph_message *messages = asked->messages;
+    size_t count = asked->count;
+    answer->warms = asked->warms;
     size_t bytes = text ? strlen(text) : 0, list;
     bool fits = pph_mul_size(count, sizeof(pph_chat_message), &list);
     for (size_t i = 0; i < count; i++)
@@ -215,10 +218,9 @@ static pph_status open_ends(pph_answer *answer, pph_runtime *runtime, pph_stream
     return PPH_OK;
 }
 
-pph_status pph_answer_new(pph_answer **out, pph_generation *handle, const char *text,
-                          const pph_message *messages, size_t count,
-                          const pph_generate_options *options, pph_runtime *runtime,
-                          pph_future **future, pph_stream **stream, pph_error *err)
+pph_status pph_answer_new(pph_answer **out, pph_generation *handle, const pph_asked *asked,
+                          pph_runtime *runtime, pph_future **future, pph_stream **stream,
+                          pph_error *err)
 {
     PPH_AUTO(pph_answer_unref) pph_answer *answer = pph_alloc(sizeof *answer);
     if (!answer)
@@ -226,8 +228,8 @@ pph_status pph_answer_new(pph_answer **out, pph_generation *handle, const char *
     atomic_init(&answer->references, 1);
     answer->handle = handle;
     answer->model = handle->model;
-    PPH_TRY(copy_asked(answer, text, messages, count, err));
-    PPH_TRY(copy_options(answer, options, err));
+    PPH_TRY(copy_asked(answer, asked, err));
+    PPH_TRY(copy_options(answer, asked->options, err));
     int64_t timeout_ms = handle->options.timeout_ms;
     answer->created = pph_clock_now();
     answer->deadline = timeout_ms > 0 ? pph_clock_after_ms(timeout_ms) : PPH_FOREVER;

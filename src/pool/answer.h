@@ -53,6 +53,7 @@ typedef struct pph_answer {
     pph_str prompt_text;
     pph_chat_message *messages;
     size_t message_count;
+    bool warms; /* nothing is to be written: it ends when the prompt was run */
     pph_generate_options options;
     uint64_t seed;
 
@@ -76,13 +77,20 @@ typedef struct pph_answer {
 /* What is checked of an operation before anything is made for it. */
 PPH_CHECKED pph_status pph_answer_check(const pph_generate_options *options, pph_error *err);
 
-/* Copy what is asked: `text`, or `count` messages where it is NULL. The future's two references are the
- * caller's and the answer's.
+/* What an operation asks; borrowed. Messages where there is no text. */
+typedef struct pph_asked {
+    const char *text;
+    const pph_message *messages;
+    size_t count;
+    bool warms;
+    const pph_generate_options *options;
+} pph_asked;
+
+/* Copy what is asked. The future's two references are the caller's and the answer's.
  * stream  NULL: none is wanted
  * Errors  PPH_OUT_OF_MEMORY, PPH_RUNTIME_UNAVAILABLE */
-PPH_CHECKED pph_status pph_answer_new(pph_answer **out, pph_generation *handle, const char *text,
-                                      const pph_message *messages, size_t count,
-                                      const pph_generate_options *options, pph_runtime *runtime,
+PPH_CHECKED pph_status pph_answer_new(pph_answer **out, pph_generation *handle,
+                                      const pph_asked *asked, pph_runtime *runtime,
                                       pph_future **future, pph_stream **stream, pph_error *err);
 
 pph_answer *pph_answer_ref(pph_answer *answer);

@@ -302,7 +302,7 @@ static pph_loaded *hold_engine(pph_generating *model, pph_answer *answer)
     return held;
 }
 
-/* It is prepared, or has failed to be. */
+/* It is prepared, or has failed to be, or is over already: there is nothing to be run. */
 static void let_engine(pph_generating *model, pph_loaded *held, pph_answer *answer,
                        pph_status status)
 {
@@ -310,14 +310,15 @@ static void let_engine(pph_generating *model, pph_loaded *held, pph_answer *answ
     pthread_mutex_lock(&served->mutex);
     served->guests++;
     model->preparing--;
-    if (status == PPH_OK)
+    bool runs = status == PPH_OK && answer->prompt.count;
+    if (runs)
         status = put(model->ready, answer, pph_clock_now(), &answer->error);
     model->nudged = true;
     pthread_cond_broadcast(&served->wake);
     pph_served_unuse(served);
     pthread_mutex_unlock(&served->mutex);
     pph_loaded_unref(&held);
-    if (status != PPH_OK)
+    if (status != PPH_OK || !runs)
         pph_generating_end(answer);
     pph_served_guest_left(served);
 }

@@ -223,7 +223,7 @@ static void add_input(pph_generating_loop *loop, pph_answer *answer)
         .ids = rows ? NULL : answer->prompt.ids + turn->written,
         .embeddings = rows,
         .count = count,
-        .logits = ends,
+        .logits = ends && !answer->warms,
     };
     if (count == 1 && ends)
         loop->decoded++;

@@ -164,7 +164,9 @@ void pph_generating_results(pph_generating_loop *loop)
         row += input->logits;
         if (error.status == PPH_OK)
             count_written(answer, input->count, input->logits);
-        if (error.status == PPH_OK && input->logits)
+        if (error.status == PPH_OK && answer->warms)
+            over = answer->turn.written == answer->turn.needed;
+        else if (error.status == PPH_OK && input->logits)
             (void)!go_on(loop, answer, logits, &over, &error);
         if (error.status != PPH_OK)
             pph_generating_fail(loop, answer, &error);

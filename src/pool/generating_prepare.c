@@ -31,35 +31,78 @@ static pph_str token_text(const pph_tokenizer *tokenizer, int32_t id)
     return id >= 0 ? pph_tokenizer_token(tokenizer, id) : (pph_str){0};
 }
 
-static pph_status encode_messages(pph_answer *answer, const pph_decoder_info *info,
-                                  const pph_tokenizer *tokenizer, pph_tokens *out, pph_error *err)
+/* How the model's files spell what its prompts are marked with. */
+static pph_status find_marks(const pph_decoder_info *info, const pph_tokenizer *tokenizer,
+                             pph_chat_marks *out, pph_error *err)
 {
-    pph_chat_template form;
-    PPH_TRY(choose_form(answer, info, &form, err));
     /* What an empty text has around it is what every text begins with. */
+    PPH_AUTO(pph_tokens_deinit) pph_tokens empty = {0};
     int32_t start = pph_tokenizer_start(tokenizer);
-    PPH_TRY(pph_tokenizer_encode(tokenizer, PPH_STR(""), NULL, out, err));
-    const pph_chat_marks marks = {
+    PPH_TRY(pph_tokenizer_encode(tokenizer, PPH_STR(""), NULL, &empty, err));
+    *out = (pph_chat_marks){
         .start = token_text(tokenizer, start >= 0 ? start : info->bos),
         .end = token_text(tokenizer, info->end_count ? info->ends[0] : -1),
-        .framed = out->count && out->ids[0] == start,
+        .framed = empty.count && empty.ids[0] == start,
     };
+    return PPH_OK;
+}
+
+static pph_status encode_messages(const pph_answer *answer, const pph_decoder_info *info,
+                                  const pph_tokenizer *tokenizer, const pph_chat_message *messages,
+                                  size_t count, pph_tokens *out, pph_error *err)
+{
+    pph_chat_template form;
+    pph_chat_marks marks;
+    PPH_TRY(choose_form(answer, info, &form, err));
+    PPH_TRY(find_marks(info, tokenizer, &marks, err));
     PPH_AUTO(pph_chat_prompt_deinit) pph_chat_prompt prompt = {0};
-    PPH_TRY(pph_chat_write(&form, &marks, answer->messages, answer->message_count, &prompt, err));
+    PPH_TRY(pph_chat_write(&form, &marks, messages, count, &prompt, err));
     return pph_chat_encode(&prompt, tokenizer, out, NULL, err);
+}
+
+/* What a conversation that begins with these messages begins with, whatever comes behind them: as far as two
+ * that go on in different ways agree. */
+static pph_status encode_beginning(const pph_answer *answer, const pph_decoder_info *info,
+                                   const pph_tokenizer *tokenizer, pph_tokens *out, pph_error *err)
+{
+    static const pph_str ways[] = {{"", 0}, {"a", 1}};
+    size_t count = answer->message_count;
+    bool asks = count && answer->messages[count - 1].role == PPH_CHAT_USER;
+    PPH_AUTO(pph_tokens_deinit) pph_tokens other = {0};
+    PPH_AUTO(pph_free_at)
+    pph_chat_message *messages = pph_alloc_array(count + 2, sizeof *messages);
+    if (!messages)
+        return PPH_FAIL_MEMORY(err, (count + 2) * sizeof *messages);
+    for (size_t i = 0; i < count; i++)
+        messages[i] = answer->messages[i];
+    for (size_t way = 0; way < PPH_COUNT(ways); way++) {
+        size_t all = count;
+        if (asks)
+            messages[all++] = (pph_chat_message){.role = PPH_CHAT_ASSISTANT, .text = ways[way]};
+        messages[all++] =
+            (pph_chat_message){.role = PPH_CHAT_USER, .text = asks ? (pph_str){"a", 1} : ways[way]};
+        PPH_TRY(encode_messages(answer, info, tokenizer, messages, all, way ? &other : out, err));
+    }
+    size_t same = 0;
+    while (same < out->count && same < other.count && out->ids[same] == other.ids[same])
+        same++;
+    out->count = same;
+    return PPH_OK;
 }
 
 static pph_status check_size(pph_answer *answer, const pph_decoder_info *info, pph_error *err)
 {
     size_t count = answer->prompt.count;
-    if (!count)
+    if (!count && !answer->warms)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
                         "the prompt is empty, and the model has no token to begin a text with");
-    if (count >= info->context)
+    size_t room = PPH_MAX(PPH_MIN(answer->options.answer_room, info->context / 4), (size_t)1);
+    if (count > info->context - room)
         return PPH_FAIL(err, PPH_TOO_LARGE,
                         "the prompt has %zu tokens; the model's context of %zu has room for %zu "
-                        "and one to answer with: %zu too many",
-                        count, info->context, info->context - 1, count - (info->context - 1));
+                        "and %zu to answer with: %zu too many",
+                        count, info->context, info->context - room, room,
+                        count - (info->context - room));
     answer->prompt_tokens = count;
     answer->limit = PPH_MIN(answer->options.max_tokens, info->context - count);
     return PPH_OK;
@@ -80,8 +123,11 @@ pph_status pph_generating_prepare(pph_answer *answer, const pph_language_kind *k
                         answer->model->base.name);
     PPH_TRY(pph_sampling_check(&answer->options.sampling, info->vocabulary, err));
     PPH_AUTO(pph_tokens_deinit) pph_tokens ids = {0};
-    if (answer->message_count)
-        PPH_TRY(encode_messages(answer, info, tokenizer, &ids, err));
+    if (answer->warms)
+        PPH_TRY(encode_beginning(answer, info, tokenizer, &ids, err));
+    else if (answer->message_count)
+        PPH_TRY(encode_messages(answer, info, tokenizer, answer->messages, answer->message_count,
+                                &ids, err));
     else
         PPH_TRY(encode_text(answer, tokenizer, &ids, err));
     for (size_t i = 0; i < ids.count; i++)

@@ -130,9 +130,7 @@ static pph_status check_messages(const pph_message *messages, size_t count, pph_
 }
 
 /* Everything that can be said without the model. */
-static pph_status check(const pph_generation *generation, const char *prompt,
-                        const pph_message *messages, size_t count,
-                        const pph_generate_options *options, pph_error *err)
+static pph_status check(const pph_generation *generation, const pph_asked *asked, pph_error *err)
 {
     if (!generation)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "a model is needed, not NULL; open one first");
@@ -142,40 +140,36 @@ static pph_status check(const pph_generation *generation, const char *prompt,
                         "%s: the model belongs to the parent of this forked process; open it here",
                         generation->model->base.name);
     size_t total = 0;
-    if (messages || count)
-        PPH_TRY(check_messages(messages, count, err));
-    else
-        PPH_TRY(check_text(prompt, "the prompt", &total, err));
-    return pph_answer_check(options, err);
+    if (asked->messages || asked->count)
+        PPH_TRY(check_messages(asked->messages, asked->count, err));
+    else if (!asked->warms)
+        PPH_TRY(check_text(asked->text, "the prompt", &total, err));
+    return pph_answer_check(asked->options, err);
 }
 
-static pph_status submit(pph_generation *generation, const char *prompt,
-                         const pph_message *messages, size_t count,
-                         const pph_generate_options *options, pph_future **future,
+static pph_status submit(pph_generation *generation, const pph_asked *asked, pph_future **future,
                          pph_stream **stream, pph_error *err)
 {
-    PPH_TRY(check(generation, prompt, messages, count, options, err));
+    PPH_TRY(check(generation, asked, err));
     pph_runtime *runtime = pph_shared_runtime();
     if (!runtime) {
         PPH_TRY(pph_runtime_check(err));
         return PPH_FAIL(err, PPH_RUNTIME_UNAVAILABLE, "the runtime is not available");
     }
     pph_answer *answer = NULL;
-    PPH_TRY(pph_answer_new(&answer, generation, messages ? NULL : prompt, messages, count, options,
-                           runtime, future, stream, err));
+    PPH_TRY(pph_answer_new(&answer, generation, asked, runtime, future, stream, err));
     pph_generating_submit(answer);
     return PPH_OK;
 }
 
-static pph_future *begin(pph_generation *generation, const char *prompt,
-                         const pph_message *messages, size_t count,
-                         const pph_generate_options *options, pph_stream **stream)
+static pph_future *begin(pph_generation *generation, pph_asked asked, pph_stream **stream)
 {
     const pph_generate_options defaults = pph_generate_defaults();
     pph_future *future = NULL;
     pph_error error = {0};
-    if (submit(generation, prompt, messages, count, options ? options : &defaults, &future, stream,
-               &error) == PPH_OK)
+    if (!asked.options)
+        asked.options = &defaults;
+    if (submit(generation, &asked, &future, stream, &error) == PPH_OK)
         return future;
     if (stream)
         *stream = pph_stream_failed(&error);
@@ -185,7 +179,7 @@ static pph_future *begin(pph_generation *generation, const char *prompt,
 pph_future *pph_generation_generate(pph_generation *generation, const char *prompt,
                                     const pph_generate_options *options, pph_stream **stream)
 {
-    return begin(generation, prompt, NULL, 0, options, stream);
+    return begin(generation, (pph_asked){.text = prompt, .options = options}, stream);
 }
 
 pph_future *pph_generation_chat(pph_generation *generation, const pph_message *messages,
@@ -193,6 +187,14 @@ pph_future *pph_generation_chat(pph_generation *generation, const pph_message *m
                                 pph_stream **stream)
 {
     static const pph_message none;
-    return begin(generation, NULL, messages ? messages : &none, messages ? count : 0, options,
-                 stream);
+    const pph_asked asked = {
+        .messages = messages ? messages : &none, .count = messages ? count : 0, .options = options};
+    return begin(generation, asked, stream);
+}
+
+pph_future *pph_generation_warm(pph_generation *generation, const pph_message *messages,
+                                size_t count)
+{
+    const pph_asked asked = {.messages = count ? messages : NULL, .count = count, .warms = true};
+    return begin(generation, asked, NULL);
 }

@@ -331,14 +331,101 @@ static void test_chat(void **unused)
     language_close(&own);
 }
 
+/* Would be wrong: a beginning that was run ahead and is run again, one that is written on, or an answer that
+ * is another for it. */
+static void test_warm(void **unused)
+{
+    (void)unused;
+    language_pool own;
+    lang_reset();
+    lang.chat_template = chatml;
+    language_open(&own);
+    pph_future *future = pph_generation_warm(own.model, NULL, 0); /* loads it */
+    assert_int_equal(answer_of(future)->count, 0);
+    assert_int_equal(lang_read(&lang.opens), 1);
+    pph_future_free(&future);
+    const pph_message messages[] = {
+        {PPH_ROLE_SYSTEM, "Be brief, and clear, and of good cheer, all day long, every day."},
+        {PPH_ROLE_USER, "Hello there, what is the time in the town where you live?"},
+        {PPH_ROLE_ASSISTANT, "It is noon."},
+        {PPH_ROLE_USER, "Really?"},
+    };
+    pph_generate_options options = greedy(20);
+    char wanted[64];
+    for (size_t count = 1; count < 4;
+         count++) { /* nobody's, the user's, the assistant's the last */
+        future = pph_generation_warm(own.model, messages, count);
+        const pph_generated *value = answer_of(future);
+        size_t ran = value->prompt_tokens;
+        assert_int_equal(value->count, 0);
+        assert_int_equal(value->size, 0);
+        assert_true(ran > strlen(messages[count - 1].text));
+        pph_future_free(&future);
+        if (count < 3)
+            continue;
+        size_t steps = lang_read(&lang.tokens);
+        future = pph_generation_chat(own.model, messages, 4, &options, NULL);
+        value = answer_of(future);
+        assert_true(value->prompt_tokens > ran);
+        assert_int_equal(value->reused_tokens, ran / PPH_KV_TOKENS * PPH_KV_TOKENS);
+        assert_true(lang_read(&lang.tokens) - steps <=
+                    value->prompt_tokens - value->reused_tokens + value->count);
+        snprintf(wanted, sizeof wanted, "%s", value->text);
+        pph_future_free(&future);
+    }
+    options.no_cache = true;
+    future = pph_generation_chat(own.model, messages, 4, &options, NULL);
+    assert_string_equal(answer_of(future)->text, wanted);
+    pph_future_free(&future);
+    const pph_message bad[] = {{PPH_ROLE_USER, "\xFF"}};
+    assert_int_equal(told(pph_generation_warm(own.model, bad, 1), "UTF-8"), PPH_INVALID_ARGUMENT);
+    language_close(&own);
+}
+
+/* Would be wrong: a prompt that leaves no room for the answer that is wanted, or one refused for the sake
+ * of more than a quarter of the context. */
+static void test_answer_room(void **unused)
+{
+    (void)unused;
+    language_pool own;
+    lang_reset();
+    lang.context = 100;
+    language_open(&own);
+    char prompt[82] = {0};
+    memset(prompt, 'a', 81);
+    pph_generate_options options = greedy(5);
+    options.answer_room = 20;
+    assert_int_equal(told(pph_generation_generate(own.model, prompt, &options, NULL), "1 too many"),
+                     PPH_TOO_LARGE);
+    prompt[80] = 0;
+    pph_future *future = pph_generation_generate(own.model, prompt, &options, NULL);
+    assert_int_equal(answer_of(future)->prompt_tokens, 80);
+    pph_future_free(&future);
+    options.answer_room = 1000;
+    assert_int_equal(told(pph_generation_generate(own.model, prompt, &options, NULL), "5 too many"),
+                     PPH_TOO_LARGE);
+    prompt[75] = 0;
+    future = pph_generation_generate(own.model, prompt, &options, NULL);
+    assert_int_equal(answer_of(future)->prompt_tokens, 75);
+    pph_future_free(&future);
+    language_close(&own);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_company),           cmocka_unit_test(test_streams),
-        cmocka_unit_test(test_stop_strings),      cmocka_unit_test(test_seeds),
-        cmocka_unit_test(test_prefix_reuse),      cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_few_pages),         cmocka_unit_test(test_slow_reader),
-        cmocka_unit_test(test_log_probabilities), cmocka_unit_test(test_chat),
+        cmocka_unit_test(test_company),
+        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_stop_strings),
+        cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_prefix_reuse),
+        cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_few_pages),
+        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_log_probabilities),
+        cmocka_unit_test(test_chat),
+        cmocka_unit_test(test_warm),
+        cmocka_unit_test(test_answer_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
