@@ -12,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUSY_MS = 10000, QUEUE = 16384, BATCH = 256 };
+/* FOLLOW_FROM: vectors that may be stored before the indexes are made to follow. */
+enum { BUSY_MS = 10000, QUEUE = 16384, BATCH = 256, FOLLOW_FROM = 4096 };
 
 pph_memory_options pph_memory_defaults(void)
 {
@@ -244,10 +245,45 @@ static pph_status write_batch(void *context, pph_error *err)
     return PPH_OK;
 }
 
+/* Bring the indexes to what the store has. What fails is met again, and told, by the next search. */
+static pph_status run_follow(pph_task *task, pph_sql *sql, pph_error *err)
+{
+    for (size_t s = 0; s < task->memory->space_count; s++) {
+        pph_vectors *index = NULL;
+        PPH_TRY(pph_memory_index(task->memory, s, sql, &index, err));
+        if (index)
+            PPH_TRY(pph_vectors_follow(index, sql, err));
+    }
+    return PPH_OK;
+}
+
+static const pph_task_kind kind_follow = {false, NULL, NULL, run_follow, NULL};
+
+/* Vectors that a batch may have stored. */
+static size_t vectors_of(const batch *work)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < work->count; i++)
+        for (size_t e = 0; e < work->tasks[i]->embedding_count; e++)
+            count += work->tasks[i]->embeddings[e].count;
+    return count;
+}
+
+/* Once many are stored the indexes follow, aside: else the first search after them would wait for all. */
+static void note_stored(pph_memory *memory, size_t *unindexed, size_t count)
+{
+    *unindexed += count;
+    if (*unindexed < FOLLOW_FROM)
+        return;
+    *unindexed = 0;
+    pph_task_submit_aside(memory, pph_task_new(sizeof(pph_task), memory, &kind_follow));
+}
+
 static void *write_all(void *context)
 {
     pph_memory *memory = context;
     batch work = {.sql = memory->connections[0]};
+    size_t unindexed = 0;
     pthread_mutex_lock(&memory->mutex);
     while (!memory->stopping || memory->writes.first) {
         work.count = 0;
@@ -263,6 +299,7 @@ static void *write_all(void *context)
             for (size_t i = 0; i < work.count; i++)
                 if (work.tasks[i]->error.status == PPH_OK)
                     work.tasks[i]->error = error; /* nothing of it is on disk */
+        note_stored(memory, &unindexed, vectors_of(&work));
         for (size_t i = 0; i < work.count; i++)
             end_task(work.tasks[i]);
         pthread_mutex_lock(&memory->mutex);

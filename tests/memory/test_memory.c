@@ -598,6 +598,30 @@ static void no_memory_is_an_answer(void **state)
 }
 #endif
 
+/* No search asks for it, and yet it is made: else the first one would have to wait for all. */
+static void an_index_follows_what_is_stored(void **state)
+{
+    (void)state;
+    enum { MANY = 5000 };
+    static char texts[MANY][16];
+    static pph_memory_item items[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(texts[i], sizeof texts[i], "number %zu", i);
+        items[i] = pph_memory_item_defaults();
+        items[i].text = texts[i];
+    }
+    pph_memory *memory = opened("memory");
+    done(pph_memory_add_many(memory, items, MANY));
+    pph_memory_close(&memory);
+    struct stat made;
+    assert_int_equal(stat(place_path("memory-vectors-1"), &made), 0);
+    assert_true(made.st_size > MANY * FAKE_D);
+    memory = opened("memory");
+    is_whole(memory);
+    pph_memory_close(&memory);
+    place_remove_store("memory");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -611,6 +635,7 @@ int main(void)
         cmocka_unit_test(what_is_exported_is_imported),
         cmocka_unit_test(an_embedder_that_fails_loses_no_memory),
         cmocka_unit_test(bad_input_is_refused),
+        cmocka_unit_test(an_index_follows_what_is_stored),
         cmocka_unit_test(a_store_that_closes_ends_what_it_was_asked),
 #ifdef PPH_FAULTS
         cmocka_unit_test(no_memory_is_an_answer),
