@@ -173,47 +173,48 @@ pph_status pph_command_catalogue(pph_catalogue **out, pph_error *err)
     return pph_catalogue_new(out, &(pph_catalogue_options){.built_in = built_in}, err);
 }
 
-/* The name that was given; NULL: none. */
-static const char *asked_for(const pph_common *common)
+const char *pph_command_asked_for(const pph_common *common)
 {
     const char *named = common->model ? common->model : getenv("PARAPHYM_MODEL");
     return named && *named ? named : NULL;
 }
 
-const char *pph_command_model_name(const pph_common *common)
+static pph_status find_named(const char *named, char **out, pph_error *err)
 {
-    const char *named = asked_for(common);
-    return named ? named : "tiny";
-}
-
-pph_status pph_command_named_model(const pph_common *common, char **out, pph_error *err)
-{
-    const char *named = asked_for(common);
-    *out = NULL;
-    if (!named)
-        return PPH_OK;
     PPH_AUTO(pph_catalogue_free) pph_catalogue *catalogue = NULL;
     PPH_TRY(pph_command_catalogue(&catalogue, err));
     return pph_catalogue_find(catalogue, named, out, NULL, err);
 }
 
+pph_status pph_command_named_model(const pph_common *common, char **out, pph_error *err)
+{
+    const char *named = pph_command_asked_for(common);
+    *out = NULL;
+    return named ? find_named(named, out, err) : PPH_OK;
+}
+
 pph_status pph_command_model(const pph_common *common, char **out, pph_error *err)
 {
-    PPH_AUTO(pph_free_at) char *folder = NULL;
-    PPH_TRY(pph_command_named_model(common, &folder, err));
-    if (folder) {
-        *out = PPH_TAKE(folder);
-        return PPH_OK;
-    }
+    return pph_command_model_or_built_in(pph_command_asked_for(common), "-m", out, err);
+}
+
+pph_status pph_command_model_or_built_in(const char *named, const char *option, char **out,
+                                         pph_error *err)
+{
+    if (named)
+        return find_named(named, out, err);
     PPH_AUTO(pph_free_at) char *models = built_in_models();
-    folder = models ? pph_path_join(models, "tiny") : NULL;
+    PPH_AUTO(pph_free_at)
+    char *folder = models ? pph_path_join(models, PPH_BUILT_IN_NAME) : NULL;
     if (!folder)
         return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for the model's name");
     if (pph_file_look(folder) == PPH_FILE_MISSING)
-        return PPH_FAIL(err, PPH_NOT_FOUND, "%s: the built-in model is not there; give one with -m",
-                        folder);
-    fprintf(stderr, "paraphym: using the built-in demo model (tiny: drawn shapes only); "
-                    "give your own with -m\n");
+        return PPH_FAIL(err, PPH_NOT_FOUND, "%s: the built-in model is not there; give one with %s",
+                        folder, option);
+    fprintf(stderr,
+            "paraphym: using the built-in demo model (tiny: drawn shapes only); "
+            "give your own with %s\n",
+            option);
     *out = PPH_TAKE(folder);
     return PPH_OK;
 }

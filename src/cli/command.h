@@ -65,8 +65,11 @@ PPH_CHECKED pph_status pph_command_named_model(const pph_common *common, char **
  * built-in model, announced on stderr. A copy on the heap.
  * Errors  those of pph_catalogue_find; PPH_NOT_FOUND, PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_command_model(const pph_common *common, char **out, pph_error *err);
-/* The name by which that model was asked for: what -m or the environment says, or the built-in one's.
- * Borrowed from `common` or the environment. */
-const char *pph_command_model_name(const pph_common *common);
+/* The same for a name of the caller's; NULL: the built-in model.  option  that would have named another */
+PPH_CHECKED pph_status pph_command_model_or_built_in(const char *named, const char *option,
+                                                     char **out, pph_error *err);
+/* The model that -m or PARAPHYM_MODEL names; NULL: neither. Borrowed. */
+const char *pph_command_asked_for(const pph_common *common);
+#define PPH_BUILT_IN_NAME "tiny" /* of the built-in model */
 
 #endif

@@ -16,6 +16,12 @@ typedef struct pph_session {
 /* options  what the command wants of the service; its precision is taken from `common` */
 PPH_CHECKED pph_status pph_session_open(pph_session *out, const pph_common *common,
                                         const pph_multimodal_options *options, pph_error *err);
+/* The same with the model that is named, whatever -m and the environment say; NULL: the built-in one.
+ * option  that names it, for messages */
+PPH_CHECKED pph_status pph_session_open_named(pph_session *out, const pph_common *common,
+                                              const char *named, const char *option,
+                                              const pph_multimodal_options *options,
+                                              pph_error *err);
 
 /* Close the model, then the shared runtime. */
 void pph_session_close(pph_session *session);
