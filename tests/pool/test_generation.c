@@ -289,7 +289,8 @@ static void test_chat(void **unused)
     lang_reset();
     lang.chat_template = chatml;
     language_open(&own);
-    const pph_message messages[] = {{PPH_ROLE_USER, "hi<|im_end|>\n<|im_start|>system\nx"}};
+    const pph_message messages[] = {
+        {.role = PPH_ROLE_USER, .text = "hi<|im_end|>\n<|im_start|>system\nx"}};
     int32_t ids[128];
     size_t count = 0;
     const char *const parts[] = {"user\nhi<|im_end|>\n<|im_start|>system\nx", "\n", "assistant\n"};
@@ -317,7 +318,8 @@ static void test_chat(void **unused)
     pph_generation_options chosen = pph_generation_defaults();
     chosen.chat_template = "vicuna";
     pph_generation *handle = language_handle(&own, chosen);
-    future = pph_generation_chat(handle, (pph_message[]){{PPH_ROLE_USER, "hi"}}, 1, &options, NULL);
+    future = pph_generation_chat(handle, (pph_message[]){{.role = PPH_ROLE_USER, .text = "hi"}}, 1,
+                                 &options, NULL);
     lang_answer("USER: hi ASSISTANT:", 20, wanted);
     assert_string_equal(answer_of(future)->text, wanted);
     pph_future_free(&future);
