@@ -11,6 +11,7 @@
 #define PARAPHYM_GENERATION_H
 
 #include <paraphym/future.h>
+#include <paraphym/inputs.h>
 #include <paraphym/pool.h>
 #include <paraphym/precision.h>
 #include <paraphym/priority.h>
@@ -28,18 +29,29 @@ typedef struct pph_generation pph_generation;
  * priority       PPH_PRIORITY_NORMAL
  * timeout_ms     of each operation, loading included: PPH_TIMEOUT; 0: none
  * chat_template  which form conversations have ("chatml"); NULL: the one that the model's own
- *                chat_template is; copied */
+ *                chat_template is; copied
+ * projector      the picture part of a GGUF model, a file; NULL: the one file beside the model whose name
+ *                has "mmproj" in it, where its rows are as wide as the model; copied
+ * public_only    addresses of pictures come from outside: fetch from public ones alone; false
+ * max_pixels     of a picture, checked before it is decoded; 0: 100 million
+ * max_bytes      of a picture's file, wherever it comes from; 0: 64 MiB
+ * fetch_timeout_ms  of a picture's download; 0: 30 s */
 typedef struct pph_generation_options {
     pph_precision precision;
     pph_priority priority;
     int64_t timeout_ms;
-    const char *chat_template;
+    const char *chat_template, *projector;
+    bool public_only;
+    size_t max_pixels, max_bytes;
+    int64_t fetch_timeout_ms;
 } pph_generation_options;
 
 PPH_API pph_generation_options pph_generation_defaults(void);
 
-/* Serve the language model in `model`: a folder (Hugging Face layout) or a GGUF file. Returns before it is
- * loaded: the first operations wait for that, and are told when it fails.
+/* Serve the language model in `model`: a folder (Hugging Face layout, or with one GGUF model in it) or a GGUF
+ * file. Returns before it is loaded: the first operations wait for that, and are told when it fails. A
+ * LLaVA sees as well; one whose picture part is missing, damaged or another model's takes texts alone, and
+ * says why when a picture is shown to it.
  * options  NULL for the defaults
  * Errors   PPH_INVALID_ARGUMENT, PPH_OUT_OF_MEMORY */
 PPH_CHECKED PPH_API pph_status pph_generation_open(pph_generation **out, pph_pool *pool,
@@ -86,20 +98,25 @@ PPH_API const char *pph_finish_reason_name(pph_finish_reason reason);
  * text               UTF-8, zero-terminated; size is without that
  * ids                [count], chosen tokens, without the one that ended the answer; they may spell more
  *                    than text where a stop string came
- * prompt_tokens      of the prompt; reused_tokens of them were in the cache
+ * prompt_tokens      of the prompt; reused_tokens of them were in the cache, picture_tokens stand for
+ *                    pictures
+ * pictures           of the conversation; the model has looked at all but pictures_reused of them, which
+ *                    it had seen before
  * seed               what was drawn with
  * log_probabilities  [count], where asked for; else NULL: natural logarithms, of the model's own
  *                    distribution, before any option of the sampling
  * alternatives       [count, alternative_count], likewise, the most probable first
  * top_logits         [top_logit_count], the highest first
  * queue_seconds      until the prompt was begun, loading included; prompt_seconds from there to the
- *                    first token; decode_seconds from the first token to the last */
+ *                    first token, of which picture_seconds were spent in looking; decode_seconds from
+ *                    the first token to the last */
 typedef struct pph_generated {
     const char *text;
     size_t size;
     const int32_t *ids;
     size_t count;
-    size_t prompt_tokens, reused_tokens;
+    size_t prompt_tokens, reused_tokens, picture_tokens;
+    size_t pictures, pictures_reused;
     pph_finish_reason finish_reason;
     int64_t seed;
     const float *log_probabilities;
@@ -107,7 +124,7 @@ typedef struct pph_generated {
     size_t alternative_count;
     const pph_candidate *top_logits;
     size_t top_logit_count;
-    double queue_seconds, prompt_seconds, decode_seconds;
+    double queue_seconds, prompt_seconds, picture_seconds, decode_seconds;
 } pph_generated;
 
 /* Go on with a text. Value: pph_generated.
@@ -124,15 +141,20 @@ PPH_API pph_future *pph_generation_generate(pph_generation *generation, const ch
 
 typedef enum pph_role { PPH_ROLE_SYSTEM, PPH_ROLE_USER, PPH_ROLE_ASSISTANT } pph_role;
 
+/* pictures  [picture_count], of a message of the user's: shown before its text; NULL and 0: none */
 typedef struct pph_message {
     pph_role role;
     const char *text;
+    const pph_input *pictures;
+    size_t picture_count;
 } pph_message;
 
 /* Answer in a conversation: `count` messages, perhaps one of the system, then turns of the user and the
- * assistant, the user's first and last. No message can spell special tokens. The rest as above.
- * Errors  also PPH_UNSUPPORTED: the model's chat_template is none of the known forms, and the handle was
- *         opened without one */
+ * assistant, the user's first and last. No message can spell special tokens. At most 256 pictures in all,
+ * each looked at once, however often it is shown. The rest as above.
+ * Errors  also PPH_UNSUPPORTED (the model's chat_template is none of the known forms, and the handle was
+ *         opened without one; a picture is shown to a model that does not see), those of a picture and
+ *         its download, as in multimodal.h, with its place where there are several */
 PPH_API pph_future *pph_generation_chat(pph_generation *generation, const pph_message *messages,
                                         size_t count, const pph_generate_options *options,
                                         pph_stream **stream);
@@ -143,6 +165,13 @@ PPH_API pph_future *pph_generation_chat(pph_generation *generation, const pph_me
  * Errors  those of pph_generation_chat */
 PPH_API pph_future *pph_generation_warm(pph_generation *generation, const pph_message *messages,
                                         size_t count);
+
+/* Ask about pictures: a conversation of one message.
+ * question  UTF-8, zero-terminated
+ * pictures  [count]; at least 1 */
+PPH_API pph_future *pph_generation_ask(pph_generation *generation, const pph_input *pictures,
+                                       size_t count, const char *question,
+                                       const pph_generate_options *options, pph_stream **stream);
 
 #ifdef __cplusplus
 }

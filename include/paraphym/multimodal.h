@@ -10,10 +10,10 @@
 #define PARAPHYM_MULTIMODAL_H
 
 #include <paraphym/future.h>
+#include <paraphym/inputs.h>
 #include <paraphym/pool.h>
 #include <paraphym/precision.h>
 #include <paraphym/priority.h>
-#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -59,51 +59,6 @@ PPH_CHECKED PPH_API pph_status pph_multimodal_open(pph_multimodal **out, pph_poo
 /* What waits is told PPH_SHUTTING_DOWN, downloads and reading from pipes as well; what is decoded or
  * runs ends; the worker is joined. No operation may be called any more. Not on the loop's thread. NULL is accepted; clears the pointer. */
 PPH_API void pph_multimodal_close(pph_multimodal **multimodal);
-
-/* One input. `data` need not be zero-terminated. */
-typedef enum pph_input_kind {
-    PPH_INPUT_TEXT,         /* UTF-8, 1 to 1,000,000 bytes */
-    PPH_INPUT_IMAGE_FILE,   /* a path */
-    PPH_INPUT_IMAGE_BYTES,  /* a picture file's content: JPEG, PNG, WebP or GIF */
-    PPH_INPUT_IMAGE_URL,    /* http:, https: or data: */
-    PPH_INPUT_IMAGE_BASE64, /* base64 of a picture file, or a data: URL */
-} pph_input_kind;
-
-typedef struct pph_input {
-    pph_input_kind kind;
-    const void *data;
-    size_t size;
-} pph_input;
-
-static inline pph_input pph_input_text(const char *text)
-{
-    pph_input input = {PPH_INPUT_TEXT, text, text ? strlen(text) : 0};
-    return input;
-}
-
-static inline pph_input pph_input_file(const char *path)
-{
-    pph_input input = {PPH_INPUT_IMAGE_FILE, path, path ? strlen(path) : 0};
-    return input;
-}
-
-static inline pph_input pph_input_bytes(const void *bytes, size_t size)
-{
-    pph_input input = {PPH_INPUT_IMAGE_BYTES, bytes, size};
-    return input;
-}
-
-static inline pph_input pph_input_url(const char *url)
-{
-    pph_input input = {PPH_INPUT_IMAGE_URL, url, url ? strlen(url) : 0};
-    return input;
-}
-
-static inline pph_input pph_input_base64(const char *text)
-{
-    pph_input input = {PPH_INPUT_IMAGE_BASE64, text, text ? strlen(text) : 0};
-    return input;
-}
 
 /* Vectors, row by row.
  * vectors  f32 [N,D], of unit length unless raw; a row whose error is not PPH_OK holds zeros

@@ -60,6 +60,9 @@ void pph_answer_unref(pph_answer **at)
     pph_detokenizer_free(&answer->pieces);
     pph_stops_free(&answer->stops);
     pph_prompt_deinit(&answer->prompt);
+    for (size_t i = 0; i < answer->picture_count; i++)
+        pph_picture_deinit(&answer->pictures[i]);
+    pph_free(answer->pictures);
     pph_buffer_deinit(&answer->text);
     pph_buffer_deinit(&answer->log_probabilities);
     pph_buffer_deinit(&answer->alternatives);
@@ -164,9 +167,28 @@ static pph_status copy_asked(pph_answer *answer, const pph_asked *asked, pph_err
         size_t size = strlen(messages[i].text);
         answer->messages[i] =
             (pph_chat_message){.role = (pph_chat_role)messages[i].role,
+                               .pictures = messages[i].picture_count,
                                .text = {memcpy(at, messages[i].text, size), size}};
         at += size;
     }
+    return PPH_OK;
+}
+
+static pph_status copy_pictures(pph_answer *answer, const pph_message *messages, size_t count,
+                                pph_error *err)
+{
+    size_t pictures = 0;
+    for (size_t i = 0; i < count; i++)
+        pictures += messages[i].picture_count;
+    answer->pictures = pph_alloc_array(pictures, sizeof *answer->pictures);
+    if (!answer->pictures)
+        return PPH_FAIL_MEMORY(err, pictures * sizeof *answer->pictures);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < messages[i].picture_count; k++) {
+            pph_picture *picture = &answer->pictures[answer->picture_count++];
+            PPH_TRY(pph_picture_init(picture, &messages[i].pictures[k], err));
+            picture->answer = answer;
+        }
     return PPH_OK;
 }
 
@@ -229,6 +251,7 @@ pph_status pph_answer_new(pph_answer **out, pph_generation *handle, const pph_as
     answer->handle = handle;
     answer->model = handle->model;
     PPH_TRY(copy_asked(answer, asked, err));
+    PPH_TRY(copy_pictures(answer, asked->messages, asked->count, err));
     PPH_TRY(copy_options(answer, asked->options, err));
     int64_t timeout_ms = handle->options.timeout_ms;
     answer->created = pph_clock_now();
@@ -279,7 +302,11 @@ static double seconds(pph_nanos from, pph_nanos to)
 
 static generated *make_value(pph_answer *answer)
 {
-    size_t count;
+    size_t count, picture_tokens = 0, looked = 0;
+    for (size_t i = 0; i < answer->picture_count; i++) {
+        picture_tokens += answer->prompt.rows[i].count;
+        looked += answer->pictures[i].looked;
+    }
     const int32_t *ids = pph_answer_ids(answer, &count);
     generated *it = pph_alloc(sizeof *it);
     if (!it)
@@ -301,6 +328,9 @@ static generated *make_value(pph_answer *answer)
         .count = count,
         .prompt_tokens = answer->prompt_tokens,
         .reused_tokens = answer->reused_tokens,
+        .picture_tokens = picture_tokens,
+        .pictures = answer->picture_count,
+        .pictures_reused = answer->picture_count - looked,
         .finish_reason = answer->finish_reason,
         .seed = (int64_t)answer->seed,
         .log_probabilities = (const float *)it->log_probabilities.data,
@@ -310,6 +340,7 @@ static generated *make_value(pph_answer *answer)
         .top_logit_count = it->top_logits.size / sizeof(pph_candidate),
         .queue_seconds = seconds(answer->created, answer->begun),
         .prompt_seconds = seconds(answer->begun, answer->first),
+        .picture_seconds = (double)answer->looking / 1e9,
         .decode_seconds = seconds(answer->first, answer->last),
     };
     return it;

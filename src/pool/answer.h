@@ -18,6 +18,7 @@
 #include "pool/breaker.h"
 #include "pool/decoding.h"
 #include "pool/jobs.h"
+#include "pool/picture.h"
 #include "pool/prepare.h"
 #include "pool/prompt.h"
 #include "runtime/loop.h"
@@ -31,6 +32,8 @@
 #include <stdatomic.h>
 
 /* text, or else messages: copies, in one piece of heap that begins at `asked`
+ * pictures  [picture_count], of all messages, in their order; prompt.rows[i] is of pictures[i]
+ * fetches   of them, those whose download has not ended; under the model's lock, as is next_fetching
  * turn, sequence, pieces  the worker's that runs it, and gone with its engine, as all that is written is
  *         the worker's
  * sent    of `text`, the bytes that the stream has taken */
@@ -54,6 +57,10 @@ typedef struct pph_answer {
     pph_chat_message *messages;
     size_t message_count;
     bool warms; /* nothing is to be written: it ends when the prompt was run */
+    pph_picture *pictures;
+    size_t picture_count, fetches;
+    struct pph_answer *next_fetching;
+    void (*fetched)(struct pph_answer *answer);
     pph_generate_options options;
     uint64_t seed;
 
@@ -69,7 +76,7 @@ typedef struct pph_answer {
     size_t sent;
     pph_buffer log_probabilities, alternatives, top_logits; /* floats, candidates */
     pph_finish_reason finish_reason;
-    pph_nanos begun, first, last;
+    pph_nanos begun, first, last, looking;
 
     pph_error error;
 } pph_answer;

@@ -8,11 +8,12 @@
 #include "base/thread.h"
 #include "model/bert_layout.h"
 #include "model/model.h"
+#include "pool/gguf_folder.h"
+#include "pool/sight.h"
 #include "weights/decoder_config.h"
 #include "weights/folder.h"
 #include "weights/gguf.h"
 #include "weights/weights.h"
-#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -405,8 +406,27 @@ static void judge_decoder(pph_card *card, bool tokenizer)
     card->supported = tokenizer && !card->reason[0];
     if (!tokenizer)
         give_reason(card, "has no tokenizer: nothing can be written with it");
-    if (card->supported && card->capabilities & PPH_CARD_VISION)
-        give_reason(card, "writes texts; questions about pictures are not asked of it yet");
+}
+
+/* One that runs sees by what its files have; else it writes alone, and says why. *out stays {0} then. */
+static pph_status judge_sight(pph_card *card, pph_llava_config *out, pph_error *err)
+{
+    pph_error why;
+    pph_llava_config config;
+    if (!card->supported || !(card->capabilities & PPH_CARD_VISION))
+        return PPH_OK;
+    pph_status status = pph_sight_check(&config, card->path, card->dimensions, &why);
+    if (status == PPH_OUT_OF_MEMORY)
+        return PPH_FAIL(err, status, "%s", why.message);
+    if (status == PPH_OK) {
+        *out = config;
+        card->image_side = (size_t)config.tower.image;
+        return PPH_OK;
+    }
+    card->capabilities &= ~(unsigned)PPH_CARD_VISION;
+    card->image_side = 0;
+    give_reason(card, "writes texts alone: %s", why.message);
+    return PPH_OK;
 }
 
 static pph_status read_decoder(pph_card *card, pph_error *err)
@@ -453,7 +473,8 @@ static pph_status read_other(pph_card *card, const pph_json *root, pph_error *er
     else
         give_reason(card, "this version does not run '%s'", card->architecture);
     PPH_TRY(count_weights(card, &tally, &weights, err));
-    pph_card_need_shape(card, &tally, &shape);
+    PPH_TRY(judge_sight(card, &shape.sight, err));
+    pph_card_need_shape(card, &tally, &shape, (size_t)pph_cpu_count());
     return PPH_OK;
 }
 
@@ -547,63 +568,18 @@ static pph_status count_shards(pph_card *card, pph_card_tally *tally, const pph_
     return PPH_OK;
 }
 
-static void close_listing(DIR **listing)
-{
-    if (*listing)
-        closedir(*listing);
-}
-
-/* GGUF files of a folder: the only one that is a model (of its parts the first), and the only one that
- * is a picture part ("mmproj"). Either is NULL where there is none. */
-typedef struct gguf_pair {
-    char *model, *vision;
-    size_t models, visions;
-} gguf_pair;
-
-static void gguf_pair_deinit(gguf_pair *pair)
-{
-    pph_free(pair->model);
-    pph_free(pair->vision);
-}
-
-static bool later_part(const char *name)
-{
-    const char *of = strstr(name, "-of-");
-    return of && of - name >= 6 && of[-6] == '-' && strncmp(of - 5, "00001", 5) != 0 &&
-           strspn(of - 5, "0123456789") == 5;
-}
-
-static pph_status find_ggufs(gguf_pair *out, const char *folder, pph_error *err)
-{
-    PPH_AUTO(close_listing) DIR *listing = opendir(folder);
-    for (struct dirent *item; listing && (item = readdir(listing));) {
-        if (item->d_name[0] == '.' || !pph_str_ends(pph_str_view(item->d_name), ".gguf") ||
-            later_part(item->d_name))
-            continue;
-        bool vision = strstr(item->d_name, "mmproj") != NULL;
-        char **to = vision ? &out->vision : &out->model;
-        *(vision ? &out->visions : &out->models) += 1;
-        if (*to)
-            continue;
-        *to = pph_path_join(folder, item->d_name);
-        if (!*to)
-            return PPH_FAIL_MEMORY(err, strlen(folder) + strlen(item->d_name) + 2);
-    }
-    return PPH_OK;
-}
-
 /* The picture part beside a text model adds what it weighs and that the pair can see. */
 static pph_status read_beside(pph_card *card, pph_card_tally *tally, pph_error *err)
 {
     PPH_AUTO(pph_free_at) char *folder = NULL;
-    PPH_AUTO(gguf_pair_deinit) gguf_pair pair = {0};
+    PPH_AUTO(pph_gguf_folder_deinit) pph_gguf_folder files = {0};
     PPH_TRY(pph_folder_find(&folder, card->path, err));
-    PPH_TRY(find_ggufs(&pair, folder, err));
-    if (pair.models != 1 || pair.visions != 1)
+    PPH_TRY(pph_gguf_folder_list(&files, folder, err));
+    if (files.models != 1 || files.visions != 1)
         return PPH_OK;
     PPH_AUTO(pph_gguf_close) pph_gguf file = {0};
     pph_error error;
-    pph_status status = pph_gguf_open(&file, pair.vision, &error);
+    pph_status status = pph_gguf_open(&file, files.vision, &error);
     PPH_TRY(take_reason(card, status, &error, err));
     if (!pph_str_equal(pph_gguf_text(&file, "general.architecture"), PPH_STR("clip")))
         return PPH_OK;
@@ -641,7 +617,8 @@ static pph_status read_gguf(pph_card *card, pph_error *err)
         PPH_TRY(read_gguf_decoder(card, err));
     else
         give_reason(card, "this version does not run '%s' from GGUF", card->architecture);
-    pph_card_need_shape(card, &tally, &shape);
+    PPH_TRY(judge_sight(card, &shape.sight, err));
+    pph_card_need_shape(card, &tally, &shape, (size_t)pph_cpu_count());
     /* Blocks are not widened on a processor without bf16 either. */
     card->needs[PPH_PRECISION_AUTO] =
         PPH_MIN(card->needs[PPH_PRECISION_AUTO], card->needs[PPH_PRECISION_BF16]);
@@ -655,18 +632,10 @@ static pph_status read_folder(pph_card *card, pph_error *err)
 {
     if (has_file(card->path, "config.json"))
         return read_config(card, err);
-    PPH_AUTO(gguf_pair_deinit) gguf_pair pair = {0};
-    PPH_TRY(find_ggufs(&pair, card->path, err));
-    if (!pair.model)
-        return PPH_FAIL(err, PPH_NOT_FOUND,
-                        "%s: is no model's folder: it has neither config.json nor a .gguf file",
-                        card->path);
-    if (pair.models > 1)
-        return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
-                        "%s: has %zu .gguf files; name the one that is meant", card->path,
-                        pair.models);
+    PPH_AUTO(pph_free_at) char *model = NULL;
+    PPH_TRY(pph_gguf_folder_only(&model, card->path, err));
     pph_free(card->path);
-    card->path = PPH_TAKE(pair.model);
+    card->path = PPH_TAKE(model);
     return read_gguf(card, err);
 }
 

@@ -228,7 +228,18 @@ void pph_card_need_bert(pph_card *card, const pph_card_tally *tally, const pph_b
     finish(card, tally, work);
 }
 
-void pph_card_need_shape(pph_card *card, const pph_card_tally *tally, const pph_card_shape *shape)
+/* Of one picture, that the whole team looks at. */
+static uint64_t sight_work(const pph_llava_config *sight, uint64_t threads, uint64_t e)
+{
+    if (!sight->rows)
+        return 0;
+    uint64_t across = (uint64_t)(sight->tower.image / sight->tower.patch),
+             patch = (uint64_t)sight->tower.patch;
+    return tower_work(&sight->tower.vision, across * across + 1, 3 * patch * patch, threads, e);
+}
+
+void pph_card_need_shape(pph_card *card, const pph_card_tally *tally, const pph_card_shape *shape,
+                         size_t threads)
 {
     pph_card_tally all = *tally;
     bool writes = card->capabilities & PPH_CARD_GENERATION;
@@ -246,6 +257,6 @@ void pph_card_need_shape(pph_card *card, const pph_card_tally *tally, const pph_
                                                  pph_card_mul(kv_heads, head)));
     uint64_t work[PPH_PRECISION_COUNT];
     for (int p = 0; p < PPH_PRECISION_COUNT; p++)
-        work[p] = bytes;
+        work[p] = pph_card_add(bytes, sight_work(&shape->sight, threads, element(p)));
     finish(card, &all, work);
 }

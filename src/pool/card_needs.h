@@ -10,13 +10,14 @@
  * activations of the largest batch that the tower with the larger one computes at once, and at int8
  * 512 KiB of sums for each member of the team. Others: 512 rows of activations and one of logits.
  * A model that writes also has one sequence's keys and values, 2 bytes each, for its context, at most
- * 4096 tokens of it. Tokenizers and pictures in preparation are not counted. */
+ * 4096 tokens of it; one that sees, what its tower works in for a picture, as CLIP's. Tokenizers and pictures in preparation are not counted. */
 #ifndef PPH_POOL_CARD_NEEDS_H
 #define PPH_POOL_CARD_NEEDS_H
 
 #include "pool/card.h"
 #include "weights/config.h"
 #include "weights/config_bert.h"
+#include "weights/config_llava.h"
 #include "weights/tensor.h"
 
 /* Sums over tensors so far. Zero it. */
@@ -26,9 +27,10 @@ typedef struct pph_card_tally {
     bool output;                         /* there is an output matrix of its own */
 } pph_card_tally;
 
-/* What decides a decoder's working memory; 0 where it is not known. */
+/* What decides a decoder's working memory; 0 where it is not known.  sight  of one that sees */
 typedef struct pph_card_shape {
     uint64_t layers, width, heads, kv_heads, head, intermediate, vocabulary, context;
+    pph_llava_config sight;
 } pph_card_shape;
 
 /* a + b and a * b, or UINT64_MAX. */
@@ -43,6 +45,7 @@ void pph_card_need_clip(pph_card *card, const pph_card_tally *tally, const pph_c
                         size_t threads);
 void pph_card_need_bert(pph_card *card, const pph_card_tally *tally, const pph_bert_config *config,
                         size_t threads);
-void pph_card_need_shape(pph_card *card, const pph_card_tally *tally, const pph_card_shape *shape);
+void pph_card_need_shape(pph_card *card, const pph_card_tally *tally, const pph_card_shape *shape,
+                         size_t threads);
 
 #endif

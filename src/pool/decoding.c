@@ -11,7 +11,7 @@ static bool before(const pph_decoding *a, const pph_decoding *b)
 
 static bool runs(const pph_decoding *one)
 {
-    return !one->paused && !one->parked;
+    return !one->paused && !one->parked && !one->blind;
 }
 
 /* Or may have been given some for what it has of the step. */
@@ -154,4 +154,22 @@ pph_decoding *pph_decoding_unpark(pph_decoding *const *all, size_t count, size_t
         if (all[i]->parked && !all[i]->paused && (!first || before(all[i], first)))
             first = all[i];
     return first && has_room(all, count, first->needed, free, page) ? first : NULL;
+}
+
+pph_decoding *pph_decoding_blind(pph_decoding *const *all, size_t count)
+{
+    pph_decoding *first = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (all[i]->blind && !all[i]->paused && !all[i]->parked &&
+            (!first || before(all[i], first)))
+            first = all[i];
+    return first;
+}
+
+bool pph_decoding_runs(pph_decoding *const *all, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (runs(all[i]))
+            return true;
+    return false;
 }

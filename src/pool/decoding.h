@@ -32,12 +32,13 @@
  * written  of them, those in the cache: always fewer than needed when a step is planned
  * paused   not to be run: its reader has not kept up
  * parked   without pages; written is 0
+ * blind    not to be run: what comes next is a picture that is still to be looked at
  * share    of the next step, in tokens: what the plan says */
 typedef struct pph_decoding {
     uint8_t priority;
     uint64_t order;
     size_t needed, written;
-    bool paused, parked;
+    bool paused, parked, blind;
     size_t share;
 } pph_decoding;
 
@@ -82,6 +83,12 @@ pph_decoding *pph_decoding_victim(pph_decoding *const *all, size_t count,
  * to grow by a page each, unless there are none. */
 bool pph_decoding_fits(pph_decoding *const *all, size_t count, size_t needed, size_t free,
                        size_t page);
+
+/* The one whose picture is to be looked at next: of those without it the most urgent, oldest one. NULL: all
+ * can go on. */
+pph_decoding *pph_decoding_blind(pph_decoding *const *all, size_t count);
+/* Somebody can be run without more being looked at. */
+bool pph_decoding_runs(pph_decoding *const *all, size_t count);
 
 /* The parked one to be run again, if its time has come. */
 pph_decoding *pph_decoding_unpark(pph_decoding *const *all, size_t count, size_t free, size_t page);

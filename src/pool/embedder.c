@@ -3,10 +3,9 @@
  * prepare thread; what shares a model has neither, since the first one prepares for all. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "image/image.h"
-#include "image/recipe.h"
 #include "model/model.h"
 #include "pool/card.h"
+#include "pool/picture.h"
 #include "pool/service.h"
 #include "pool/text_input.h"
 #include "weights/folder.h"
@@ -146,16 +145,7 @@ static pph_status prepare_image(const pph_engine *engine, pph_str content, size_
     *cost = picture_size(engine);
     if (it->recipe_error.status != PPH_OK)
         return PPH_FAIL(err, it->recipe_error.status, "%s", it->recipe_error.message);
-    pph_image_options options = pph_image_options_defaults();
-    options.max_pixels = max_pixels;
-    PPH_AUTO(pph_image_deinit) pph_image image = {0};
-    PPH_TRY(pph_image_decode(&image, content.data, content.size, &options, err));
-    PPH_AUTO(pph_free_at) float *out = pph_alloc_array(*cost, sizeof *out);
-    if (!out)
-        return PPH_FAIL_MEMORY(err, *cost * sizeof *out);
-    PPH_TRY(pph_recipe_apply(&it->recipe, &image, out, err));
-    *pixels = PPH_TAKE(out);
-    return PPH_OK;
+    return pph_picture_pixels(&it->recipe, content, max_pixels, *cost, pixels, err);
 }
 
 static pph_status prepare_text(const pph_engine *engine, const pph_embedding_text *text,

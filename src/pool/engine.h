@@ -11,10 +11,11 @@
 typedef struct pph_engine pph_engine;
 typedef struct pph_work pph_work;
 
-/* model      what to load: a folder
+/* model      what to load: a folder, or a file
+ * projector  the file of its picture part; NULL: none is named
  * precision  wished for */
 typedef struct pph_engine_spec {
-    const char *model;
+    const char *model, *projector;
     pph_precision precision;
     pph_team *team;
 } pph_engine_spec;

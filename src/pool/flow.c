@@ -2,11 +2,9 @@
  * loop's (after a download) and on the prepare threads; blocks on none of them. */
 #include "pool/service.h"
 
-#include "base/base64.h"
 #include "base/mem.h"
 #include "pool/source.h"
 #include "runtime/fetch.h"
-#include <strings.h>
 
 /* Two full batches: one runs while the next is prepared. What is urgent finds room when the others
  * have taken theirs. */
@@ -158,37 +156,13 @@ static bool given_up(void *context)
     return pph_request_abandoned(item->request) || closing(item->request->multimodal);
 }
 
-static pph_status read_file(pph_item *item, pph_buffer *out, pph_error *err)
-{
-    pph_status status = pph_source_read(item->data, given_up, item, out, err);
-    bool closes = status == PPH_CANCELLED && !pph_request_abandoned(item->request);
-    return closes ? refuse_closing(item->request->model, err) : status;
-}
-
 /* The bytes of the picture, wherever they come from. `owned` keeps what had to be made. */
 static pph_status picture_bytes(pph_item *item, pph_buffer *owned, pph_str *bytes, pph_error *err)
 {
-    *bytes = (pph_str){item->data, item->size};
-    switch (item->kind) {
-    case PPH_INPUT_IMAGE_FILE:
-        PPH_TRY(read_file(item, owned, err));
-        break;
-    case PPH_INPUT_IMAGE_BASE64:
-        if (strncasecmp(item->data, "data:", 5) == 0)
-            PPH_TRY(pph_fetch_data_url(item->data, owned, NULL, err));
-        else
-            PPH_TRY(pph_base64_decode(*bytes, owned, err));
-        break;
-    case PPH_INPUT_IMAGE_URL: {
-        const pph_fetched *fetched = pph_future_value(item->fetch);
-        *bytes = (pph_str){(const char *)fetched->bytes, fetched->size};
-        return PPH_OK;
-    }
-    default:
-        return PPH_OK;
-    }
-    *bytes = (pph_str){(const char *)owned->data, owned->size};
-    return PPH_OK;
+    pph_status status = pph_source_bytes(item->kind, (pph_str){item->data, item->size}, item->fetch,
+                                         given_up, item, owned, bytes, err);
+    bool closes = status == PPH_CANCELLED && !pph_request_abandoned(item->request);
+    return closes ? refuse_closing(item->request->model, err) : status;
 }
 
 /* Not a status of an item: an equal one is in flight, and this one is not ours any more. */

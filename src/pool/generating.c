@@ -33,17 +33,22 @@ static void deinit(pph_served *served)
 static pph_status check(pph_served *served, const pph_engine *engine, pph_error *err)
 {
     pph_generating *it = (pph_generating *)served;
-    const pph_decoder_info *info = pph_language_kind_of(it)->describe(engine);
+    const pph_language_kind *kind = pph_language_kind_of(it);
+    const pph_decoder_info *info = kind->describe(engine);
+    size_t sees = kind->sight ? kind->sight(engine)->rows : 0;
     pthread_mutex_lock(&served->mutex);
-    size_t vocabulary = it->vocabulary, context = it->context;
+    size_t vocabulary = it->vocabulary, context = it->context, rows = it->rows;
     it->vocabulary = vocabulary ? vocabulary : info->vocabulary;
     it->context = vocabulary ? context : info->context;
+    it->rows = vocabulary ? rows : sees;
     pthread_mutex_unlock(&served->mutex);
-    if (vocabulary && (vocabulary != info->vocabulary || context != info->context))
+    if (vocabulary && (vocabulary != info->vocabulary || context != info->context || rows != sees))
         return PPH_FAIL(err, PPH_CORRUPT,
                         "%s: the model's files were changed to others since it was first loaded "
-                        "(%zu tokens, a context of %zu; now %zu and %zu): open it in a new pool",
-                        served->name, vocabulary, context, info->vocabulary, info->context);
+                        "(%zu tokens, a context of %zu, %zu rows a picture; now %zu, %zu and %zu): "
+                        "open it in a new pool",
+                        served->name, vocabulary, context, rows, info->vocabulary, info->context,
+                        sees);
     return PPH_OK;
 }
 
@@ -218,8 +223,10 @@ void pph_generating_withdraw(pph_answer *answer)
     model->nudged = true;
     pthread_cond_broadcast(&model->base.wake);
     pthread_mutex_unlock(&model->base.mutex);
-    if (!mine)
+    if (!mine) {
+        pph_generating_end_fetches(answer);
         return;
+    }
     pph_answer_say_over(answer, &answer->error);
     pph_generating_end(answer);
 }
@@ -337,6 +344,12 @@ static void run_prepare(pph_prepare_job *job)
     let_engine(model, held, answer, status);
 }
 
+static void prepare(pph_answer *answer)
+{
+    answer->job.run = run_prepare;
+    pph_prepare_post(&answer->model->base.pool->prepare, &answer->job);
+}
+
 /* The next answer that waits. NULL when there is none, or no room: the caller has then left the dispatch
  * and must not touch the model again. */
 static pph_answer *take_waiting(pph_generating *model, pph_job_list *expired, pph_job_list *dropped)
@@ -377,8 +390,8 @@ static void start_answers(pph_generating *model)
             return;
         if (!answer)
             continue;
-        answer->job.run = run_prepare;
-        pph_prepare_post(&model->base.pool->prepare, &answer->job);
+        if (!pph_generating_fetch(answer, prepare))
+            prepare(answer);
     }
 }
 

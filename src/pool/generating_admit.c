@@ -4,6 +4,14 @@
 
 #include "base/mem.h"
 
+pph_answer *pph_generating_whose(const pph_generating_loop *loop, const pph_decoding *turn)
+{
+    for (size_t i = 0; i < loop->count; i++)
+        if (loop->turns[i] == turn)
+            return loop->answers[i];
+    return NULL;
+}
+
 void pph_generating_leave(pph_generating_loop *loop, pph_answer *answer)
 {
     size_t at = 0;
@@ -171,17 +179,9 @@ void pph_generating_admit(pph_generating_loop *loop)
 
 /* ---- the step ---- */
 
-static pph_answer *answer_of(pph_generating_loop *loop, const pph_decoding *turn)
-{
-    for (size_t i = 0; i < loop->count; i++)
-        if (loop->turns[i] == turn)
-            return loop->answers[i];
-    return NULL;
-}
-
 static void park(pph_generating_loop *loop, pph_decoding *turn)
 {
-    pph_answer *answer = answer_of(loop, turn);
+    pph_answer *answer = pph_generating_whose(loop, turn);
     pph_kv_sequence_free(&answer->sequence);
     turn->parked = true;
     turn->written = turn->share = 0;

@@ -29,6 +29,7 @@ static pph_status loop_new(pph_generating_loop **out, pph_worker *worker, pph_er
     loop->kind = pph_language_kind_of(loop->model);
     loop->info = loop->kind->describe(worker->engine);
     loop->cache = loop->kind->cache(worker->engine);
+    loop->sight = loop->kind->sight ? loop->kind->sight(worker->engine) : NULL;
     PPH_TRY(pph_sampler_new(&loop->sampler, loop->info->vocabulary, err));
     loop->logits = pph_alloc_array(loop->info->vocabulary, PPH_GENERATING_SLOTS * sizeof(float));
     if (!loop->logits)
@@ -89,11 +90,13 @@ static void run_inputs(pph_generating_loop *loop, pph_error *how)
         *how = (pph_error){0};
 }
 
-/* The cache has grown, or shrunk: the governor is to know. */
+/* The caches have grown, or shrunk: the governor is to know. */
 static void settle(pph_generating_loop *loop)
 {
     pph_kv_counts counts = pph_kv_cache_counts(loop->cache);
     size_t bytes = (counts.held + counts.kept) * counts.page_bytes;
+    if (loop->sight && loop->sight->cache)
+        bytes += pph_picture_cache_bytes(loop->sight->cache);
     size_t change = bytes > loop->settled ? bytes - loop->settled : loop->settled - bytes;
     if (change < SETTLE_BYTES)
         return;
@@ -121,6 +124,25 @@ static void fail_all(pph_generating_loop *loop, const pph_error *why)
         pph_generating_fail(loop, loop->next, why);
 }
 
+/* The step has ended, and went like this: the breaker is to know, and where the model is broken everybody.
+ * Those in the step are still to be told otherwise: true. */
+static bool judge(pph_generating_loop *loop, pph_breaker_ticket ticket, const pph_error *how)
+{
+    pph_served *served = &loop->model->base;
+    if (how->status != PPH_OK)
+        pph_log(PPH_LOG_WARN, "%s: a step of %zu sequences failed: %s", served->name,
+                loop->step_count, how->message);
+    pthread_mutex_lock(&served->mutex);
+    bool changed = pph_worker_judge(loop->worker, ticket, how);
+    pthread_mutex_unlock(&served->mutex);
+    bool broken = is_broken(how->status);
+    if (broken)
+        fail_all(loop, how);
+    if (changed)
+        pph_served_tell_breaker(served, how);
+    return !broken;
+}
+
 /* Run what was planned. False when the worker was given up. */
 static bool run_step(pph_generating_loop *loop)
 {
@@ -137,19 +159,47 @@ static bool run_step(pph_generating_loop *loop)
     pph_decoding_ran(&loop->pace, loop->prefill, loop->decoded, took);
     pph_metrics_add(&served->metrics->batches, 1);
     pph_metrics_add(&served->metrics->prompt_tokens, loop->prefill);
-    if (how.status != PPH_OK)
-        pph_log(PPH_LOG_WARN, "%s: a step of %zu sequences failed: %s", served->name,
-                loop->step_count, how.message);
-    pthread_mutex_lock(&served->mutex);
-    bool changed = pph_worker_judge(loop->worker, ticket, &how);
-    pthread_mutex_unlock(&served->mutex);
-    if (is_broken(how.status))
-        fail_all(loop, &how);
-    else
+    loop->looked = false;
+    if (judge(loop, ticket, &how))
         pph_generating_results(loop);
     settle(loop);
-    if (changed)
-        pph_served_tell_breaker(served, &how);
+    return true;
+}
+
+/* Look at the picture that an answer waits for. False when the worker was given up. */
+static bool look_step(pph_generating_loop *loop, pph_answer *answer)
+{
+    pph_served *served = &loop->model->base;
+    pph_generating_held *held = loop->worker->held;
+    pph_error how = {0};
+    loop->stepped[0] = answer;
+    loop->step_count = 1;
+    begin_step(loop);
+    pph_breaker_ticket ticket = held->ticket;
+    pph_status status = pph_generating_look(loop, answer, &how);
+    if (!pph_worker_end(loop->worker))
+        return false;
+    pph_metrics_add(&served->metrics->images, status == PPH_OK);
+    loop->looked = true;
+    if (judge(loop, ticket, &how) && status != PPH_OK)
+        pph_generating_fail(loop, answer, &how);
+    settle(loop);
+    return true;
+}
+
+/* The next step, after those who came and went: a look and what can be run without it take turns. *runs: there
+ * was something to do. False when the worker was given up. */
+static bool step(pph_generating_loop *loop, bool *runs)
+{
+    pph_generating_find_blind(loop);
+    pph_decoding *blind = pph_decoding_blind(loop->turns, loop->count);
+    *runs = true;
+    if (blind && !(loop->looked && pph_decoding_runs(loop->turns, loop->count)))
+        return look_step(loop, pph_generating_whose(loop, blind));
+    *runs = pph_generating_plan(loop);
+    if (loop->step_count)
+        return run_step(loop);
+    pph_worker_give_turn(loop->worker);
     return true;
 }
 
@@ -185,10 +235,7 @@ static pph_end_reason run_loop(pph_generating_loop *loop)
         pph_worker_take_turn(loop->worker);
         pph_generating_sweep(loop);
         pph_generating_admit(loop);
-        runs = pph_generating_plan(loop);
-        if (!loop->step_count) {
-            pph_worker_give_turn(loop->worker);
-        } else if (!run_step(loop)) {
+        if (!step(loop, &runs)) {
             abandon(loop);
             return PPH_END_LOST;
         }

@@ -3,12 +3,16 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "pool/request.h"
 #include <stdio.h>
 #include <string.h>
 
 /* Of a prompt, or of all messages together. */
 static const size_t text_limit = PPH_TOKENIZER_TEXT_LIMIT;
-enum { MESSAGES_MOST = 10000 };
+enum { MESSAGES_MOST = 10000, PICTURES_MOST = 256 };
+
+/* Of pictures, where the caller sets none. */
+static const size_t pixels_limit = 100000000, bytes_limit = (size_t)64 << 20;
 
 pph_generation_options pph_generation_defaults(void)
 {
@@ -35,6 +39,8 @@ static pph_status check_open(const pph_generation *it, const char *model,
         return PPH_FAIL(err, PPH_RUNTIME_UNAVAILABLE,
                         "%s: the pool belongs to the parent of this forked process; open one here",
                         model);
+    if (options->projector && !*options->projector)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "the projector's name is empty");
     if ((unsigned)options->priority > PPH_PRIORITY_BATCH)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "priority %d does not exist",
                         (int)options->priority);
@@ -56,9 +62,16 @@ pph_status pph_generation_open_kind(pph_generation **out, pph_pool *pool,
     if (it->has_form)
         PPH_TRY(pph_chat_named(&it->form, it->options.chat_template, err));
     it->options.chat_template = NULL;
+    if (!it->options.max_pixels)
+        it->options.max_pixels = pixels_limit;
+    if (!it->options.max_bytes)
+        it->options.max_bytes = bytes_limit;
+    const pph_engine_spec spec = {.model = model,
+                                  .projector = PPH_TAKE(it->options.projector),
+                                  .precision = it->options.precision};
     it->caller = atomic_fetch_add(&pool->callers, 1) + 1;
     pph_served *served;
-    PPH_TRY(pph_served_find(&served, pool, &kind->engine, model, it->options.precision, err));
+    PPH_TRY(pph_served_find(&served, pool, &kind->engine, &spec, err));
     it->model = (pph_generating *)served;
     pph_served_join(served);
     *out = PPH_TAKE(it);
@@ -90,6 +103,7 @@ void pph_generation_close(pph_generation **generation)
     it->closing = true;
     pthread_mutex_unlock(&served->mutex);
     pph_generating_refuse(it->model, it, &reason);
+    pph_generating_end_all_fetches(it->model, it);
     await_answers(it);
     pph_served_leave(served);
     pph_free(it);
@@ -112,9 +126,30 @@ static pph_status check_text(const char *text, const char *what, size_t *total, 
     return PPH_OK;
 }
 
-static pph_status check_messages(const pph_message *messages, size_t count, pph_error *err)
+static pph_status check_pictures(const pph_generation *generation, const pph_message *message,
+                                 size_t *total, pph_error *err)
 {
-    size_t total = 0;
+    if (!message->picture_count)
+        return PPH_OK;
+    if (!message->pictures)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%zu pictures are NULL", message->picture_count);
+    if (message->role != PPH_ROLE_USER)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "has a picture: only the user's may have");
+    if (message->picture_count > PICTURES_MOST - *total)
+        return PPH_FAIL(err, PPH_TOO_LARGE, "at most %d pictures are taken in all", PICTURES_MOST);
+    *total += message->picture_count;
+    for (size_t i = 0; i < message->picture_count; i++) {
+        if (message->pictures[i].kind == PPH_INPUT_TEXT)
+            return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "picture %zu is a text", i + 1);
+        PPH_TRY(pph_request_check(&message->pictures[i], generation->options.max_bytes, err));
+    }
+    return PPH_OK;
+}
+
+static pph_status check_messages(const pph_generation *generation, const pph_message *messages,
+                                 size_t count, pph_error *err)
+{
+    size_t total = 0, pictures = 0;
     char what[32];
     if (!messages || !count || count > MESSAGES_MOST)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%zu messages: 1 to %d are taken", count,
@@ -125,6 +160,9 @@ static pph_status check_messages(const pph_message *messages, size_t count, pph_
             return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%s: role %d does not exist", what,
                             (int)messages[i].role);
         PPH_TRY(check_text(messages[i].text, what, &total, err));
+        pph_status status = check_pictures(generation, &messages[i], &pictures, err);
+        if (status != PPH_OK)
+            return pph_error_prefix(err, status, what);
     }
     return PPH_OK;
 }
@@ -141,7 +179,7 @@ static pph_status check(const pph_generation *generation, const pph_asked *asked
                         generation->model->base.name);
     size_t total = 0;
     if (asked->messages || asked->count)
-        PPH_TRY(check_messages(asked->messages, asked->count, err));
+        PPH_TRY(check_messages(generation, asked->messages, asked->count, err));
     else if (!asked->warms)
         PPH_TRY(check_text(asked->text, "the prompt", &total, err));
     return pph_answer_check(asked->options, err);
@@ -197,4 +235,23 @@ pph_future *pph_generation_warm(pph_generation *generation, const pph_message *m
 {
     const pph_asked asked = {.messages = count ? messages : NULL, .count = count, .warms = true};
     return begin(generation, asked, NULL);
+}
+
+pph_future *pph_generation_ask(pph_generation *generation, const pph_input *pictures, size_t count,
+                               const char *question, const pph_generate_options *options,
+                               pph_stream **stream)
+{
+    const pph_message message = {
+        .role = PPH_ROLE_USER, .text = question, .pictures = pictures, .picture_count = count};
+    /* Without a picture it is not a question about one: said as with any other that is missing. */
+    if (!count || !pictures) {
+        pph_error error;
+        (void)PPH_FAIL(&error, PPH_INVALID_ARGUMENT,
+                       "a question about pictures needs one; ask without by a conversation");
+        if (stream)
+            *stream = pph_stream_failed(&error);
+        return pph_future_failed(&error);
+    }
+    const pph_asked asked = {.messages = &message, .count = 1, .options = options};
+    return begin(generation, asked, stream);
 }

@@ -1,11 +1,16 @@
-/* Decoders as the pool serves them: what the files need, opening, steps. */
+/* Decoders as the pool serves them, and their eyes where they have such: what the files need, opening,
+ * steps. */
 #include "pool/generating.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "pool/card.h"
+#include "pool/gguf_folder.h"
+#include <string.h>
 
 struct pph_engine {
     pph_decoder *decoder;
+    pph_sight sight;
 };
 
 static pph_status estimate(const pph_engine_spec *spec, uint64_t *bytes, uint64_t *file_bytes,
@@ -18,25 +23,49 @@ static pph_status estimate(const pph_engine_spec *spec, uint64_t *bytes, uint64_
     return PPH_OK;
 }
 
-static pph_status open_engine(pph_engine **out, const pph_engine_spec *spec, pph_error *err)
-{
-    PPH_AUTO(pph_free_at) pph_engine *engine = pph_alloc(sizeof *engine);
-    if (!engine)
-        return PPH_FAIL_MEMORY(err, sizeof *engine);
-    pph_decoder_options options = pph_decoder_defaults(spec->team);
-    options.precision = spec->precision;
-    PPH_TRY(pph_decoder_open(&engine->decoder, spec->model, &options, err));
-    *out = PPH_TAKE(engine);
-    return PPH_OK;
-}
-
 static void close_engine(pph_engine **engine)
 {
     pph_engine *gone = PPH_TAKE(*engine);
     if (!gone)
         return;
+    pph_sight_deinit(&gone->sight);
     pph_decoder_close(&gone->decoder);
     pph_free(gone);
+}
+
+/* A folder that holds nothing but GGUF files is its one model. */
+static pph_status find_files(char **out, const char *model, pph_error *err)
+{
+    PPH_AUTO(pph_free_at) char *config = pph_path_join(model, "config.json");
+    if (!config)
+        return PPH_FAIL_MEMORY(err, strlen(model) + 16);
+    pph_error none;
+    bool folder = pph_file_look(model) == PPH_FILE_FOLDER;
+    pph_status status = folder && pph_file_look(config) == PPH_FILE_MISSING
+                            ? pph_gguf_folder_only(out, model, &none)
+                            : PPH_NOT_FOUND;
+    if (status == PPH_INVALID_ARGUMENT || status == PPH_OUT_OF_MEMORY)
+        return PPH_FAIL(err, status, "%s", none.message);
+    /* An entry of the hub's cache, or none: whoever opens it knows. */
+    if (status != PPH_OK)
+        *out = pph_str_copy(pph_str_view(model));
+    return *out ? PPH_OK : PPH_FAIL_MEMORY(err, strlen(model) + 1);
+}
+
+static pph_status open_engine(pph_engine **out, const pph_engine_spec *spec, pph_error *err)
+{
+    PPH_AUTO(close_engine) pph_engine *engine = pph_alloc(sizeof *engine);
+    PPH_AUTO(pph_free_at) char *path = NULL;
+    if (!engine)
+        return PPH_FAIL_MEMORY(err, sizeof *engine);
+    PPH_TRY(find_files(&path, spec->model, err));
+    pph_decoder_options options = pph_decoder_defaults(spec->team);
+    options.precision = spec->precision;
+    PPH_TRY(pph_decoder_open(&engine->decoder, path, &options, err));
+    size_t width = pph_decoder_describe(engine->decoder)->width;
+    PPH_TRY(pph_sight_init(&engine->sight, spec, path, width, err));
+    *out = PPH_TAKE(engine);
+    return PPH_OK;
 }
 
 static void bytes(const pph_engine *engine, uint64_t *weights, uint64_t *activations)
@@ -44,6 +73,10 @@ static void bytes(const pph_engine *engine, uint64_t *weights, uint64_t *activat
     pph_kv_counts counts = pph_kv_cache_counts(pph_decoder_cache(engine->decoder));
     *weights = pph_decoder_bytes(engine->decoder);
     *activations = (uint64_t)(counts.held + counts.kept) * counts.page_bytes;
+    if (!engine->sight.vision)
+        return;
+    *weights += pph_llava_vision_bytes(engine->sight.vision);
+    *activations += pph_picture_cache_bytes(engine->sight.cache);
 }
 
 static const pph_decoder_info *describe(const pph_engine *engine)
@@ -54,6 +87,23 @@ static const pph_decoder_info *describe(const pph_engine *engine)
 static const pph_tokenizer *tokenizer(const pph_engine *engine)
 {
     return pph_decoder_tokenizer(engine->decoder);
+}
+
+static const pph_sight *sight(const pph_engine *engine)
+{
+    return &engine->sight;
+}
+
+static pph_status prepare_picture(const pph_engine *engine, pph_str bytes, size_t max_pixels,
+                                  float **pixels, pph_error *err)
+{
+    const pph_recipe *recipe = &pph_llava_vision_describe(engine->sight.vision)->recipe;
+    return pph_picture_pixels(recipe, bytes, max_pixels, engine->sight.pixels, pixels, err);
+}
+
+static pph_status look(pph_engine *engine, const float *pixels, float *rows, pph_error *err)
+{
+    return pph_llava_vision_embed(engine->sight.vision, 1, pixels, rows, err);
 }
 
 static pph_kv_cache *cache(pph_engine *engine)
@@ -75,6 +125,9 @@ const pph_language_kind pph_decoder_kind = {
                .bytes = bytes},
     .describe = describe,
     .tokenizer = tokenizer,
+    .sight = sight,
+    .prepare_picture = prepare_picture,
+    .look = look,
     .cache = cache,
     .step = step,
 };

@@ -1,4 +1,4 @@
-/* Growing sequences. Keys of tokens are their ids; those of rows are hashes with the highest bit set, so
+/* Growing sequences. Owns ids and keys, not the rows. Keys of tokens are their ids; those of rows are hashes with the highest bit set, so
  * that the two are never the same. */
 #include "pool/prompt.h"
 
@@ -8,8 +8,6 @@
 
 void pph_prompt_deinit(pph_prompt *prompt)
 {
-    for (size_t i = 0; i < prompt->rows_count; i++)
-        pph_free(prompt->rows[i].values);
     pph_free(prompt->rows);
     pph_free(prompt->ids);
     pph_free(prompt->keys);
@@ -47,8 +45,8 @@ pph_status pph_prompt_add(pph_prompt *prompt, const int32_t *ids, size_t count, 
     return PPH_OK;
 }
 
-pph_status pph_prompt_add_rows(pph_prompt *prompt, float *values, size_t count,
-                               const uint8_t content[16], pph_error *err)
+pph_status pph_prompt_add_rows(pph_prompt *prompt, size_t count, const uint8_t content[16],
+                               pph_error *err)
 {
     PPH_TRY(make_room(prompt, count, err));
     if (prompt->rows_count == prompt->rows_room) {
@@ -67,7 +65,7 @@ pph_status pph_prompt_add_rows(pph_prompt *prompt, float *values, size_t count,
         prompt->ids[prompt->count + i] = -1;
         prompt->keys[prompt->count + i] = pph_hash64(place, sizeof place) | UINT64_C(1) << 63;
     }
-    prompt->rows[prompt->rows_count++] = (pph_prompt_rows){prompt->count, count, values};
+    prompt->rows[prompt->rows_count++] = (pph_prompt_rows){.begin = prompt->count, .count = count};
     prompt->count += count;
     return PPH_OK;
 }
@@ -82,9 +80,19 @@ size_t pph_prompt_run(const pph_prompt *prompt, size_t at, size_t most, size_t w
         if (at < some->begin)
             return PPH_MIN(most, some->begin - at);
         if (at < some->begin + some->count) {
+            if (!some->values)
+                return 0;
             *rows = some->values + (at - some->begin) * width;
             return PPH_MIN(most, some->begin + some->count - at);
         }
     }
     return most;
+}
+
+size_t pph_prompt_missing(const pph_prompt *prompt, size_t at)
+{
+    for (size_t i = 0; i < prompt->rows_count; i++)
+        if (at >= prompt->rows[i].begin && at - prompt->rows[i].begin < prompt->rows[i].count)
+            return prompt->rows[i].values ? SIZE_MAX : i;
+    return SIZE_MAX;
 }

@@ -11,10 +11,11 @@
 #include "base/error.h"
 #include <stdint.h>
 
-/* Rows in the place of ids[begin .. begin + count). values  f32 [count,D], owned */
+/* Rows in the place of ids[begin .. begin + count). values  f32 [count,D], borrowed; NULL until they are
+ * there */
 typedef struct pph_prompt_rows {
     size_t begin, count;
-    float *values;
+    const float *values;
 } pph_prompt_rows;
 
 /* Starts as {0}. ids is -1 where rows stand. */
@@ -31,14 +32,19 @@ void pph_prompt_deinit(pph_prompt *prompt);
 /* Errors: PPH_OUT_OF_MEMORY; the prompt is then as it was. */
 PPH_CHECKED pph_status pph_prompt_add(pph_prompt *prompt, const int32_t *ids, size_t count,
                                       pph_error *err);
-/* values  f32 [count,D]; taken on success. content  128 bits that name what the rows were made from: two
- *         prompts share what the cache has of it when they agree */
-PPH_CHECKED pph_status pph_prompt_add_rows(pph_prompt *prompt, float *values, size_t count,
+/* The place of `count` rows, which are filled in later.
+ * content  128 bits that name what the rows are made from: two prompts share what the cache has of it when
+ *          they agree */
+PPH_CHECKED pph_status pph_prompt_add_rows(pph_prompt *prompt, size_t count,
                                            const uint8_t content[16], pph_error *err);
 
-/* From `at` on, at most `most` positions of one kind: returns how many.
+/* From `at` on, at most `most` positions of one kind: returns how many; 0 where rows stand that are not
+ * there.
  * rows  f32 [count,D]; NULL: they are tokens */
 size_t pph_prompt_run(const pph_prompt *prompt, size_t at, size_t most, size_t width,
                       const float **rows);
+
+/* Which rows are missing at `at`: an index of prompt->rows; SIZE_MAX: none. */
+size_t pph_prompt_missing(const pph_prompt *prompt, size_t at);
 
 #endif

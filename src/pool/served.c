@@ -18,42 +18,55 @@ static void release(pph_served **at)
     pthread_cond_destroy(&served->wake);
     pthread_mutex_destroy(&served->mutex);
     pph_free(served->name);
+    pph_free(served->projector);
     pph_free(served);
 }
 
 static pph_status make(pph_served **out, pph_pool *pool, const pph_engine_kind *kind,
-                       const char *name, pph_precision precision, pph_error *err)
+                       const pph_engine_spec *spec, pph_error *err)
 {
     PPH_AUTO(release) pph_served *it = pph_alloc(kind->work->record_size);
     if (!it)
         return PPH_FAIL_MEMORY(err, kind->work->record_size);
     it->pool = pool;
     it->kind = kind;
-    it->precision = precision;
+    it->precision = spec->precision;
     pthread_mutex_init(&it->mutex, NULL);
     pph_cond_init(&it->wake);
     pph_cond_init(&it->idle);
     pph_backoff_init(&it->backoff, PPH_BACKOFF_FIRST, PPH_BACKOFF_MOST, (uint64_t)pph_clock_now());
     PPH_TRY(pph_breaker_init(&it->breaker, &pool->breaker, err));
     PPH_TRY(kind->work->init(it, err));
-    it->name = pph_str_copy(pph_str_view(name));
-    if (!it->name)
-        return PPH_FAIL_MEMORY(err, strlen(name) + 1);
-    PPH_TRY(pph_metrics_register(&pool->metrics, name, &it->metrics, err));
+    it->name = pph_str_copy(pph_str_view(spec->model));
+    if (spec->projector)
+        it->projector = pph_str_copy(pph_str_view(spec->projector));
+    if (!it->name || !it->projector != !spec->projector)
+        return PPH_FAIL_MEMORY(err, strlen(spec->model) + 1);
+    PPH_TRY(pph_metrics_register(&pool->metrics, spec->model, &it->metrics, err));
     *out = PPH_TAKE(it);
     return PPH_OK;
 }
 
+static bool is_of(const pph_served *served, const pph_engine_kind *kind,
+                  const pph_engine_spec *spec)
+{
+    if (served->kind != kind || served->precision != spec->precision ||
+        strcmp(served->name, spec->model) != 0)
+        return false;
+    const char *a = served->projector, *b = spec->projector;
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 pph_status pph_served_find(pph_served **out, pph_pool *pool, const pph_engine_kind *kind,
-                           const char *name, pph_precision precision, pph_error *err)
+                           const pph_engine_spec *spec, pph_error *err)
 {
     pph_status status = PPH_OK;
     pthread_mutex_lock(&pool->mutex);
     pph_served *it = pool->served;
-    while (it && (it->kind != kind || it->precision != precision || strcmp(it->name, name) != 0))
+    while (it && !is_of(it, kind, spec))
         it = it->next;
     if (!it) {
-        status = make(&it, pool, kind, name, precision, err);
+        status = make(&it, pool, kind, spec, err);
         if (status == PPH_OK) {
             it->next = pool->served;
             pool->served = it;

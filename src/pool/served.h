@@ -19,7 +19,7 @@ struct pph_served {
     pph_served *next; /* in the pool's list; constant, as is all up to the lock */
     pph_pool *pool;
     const pph_engine_kind *kind;
-    char *name;
+    char *name, *projector; /* of the spec */
     pph_precision precision;
     pph_metrics_model *metrics;
 
@@ -60,10 +60,11 @@ struct pph_served {
 };
 
 /* The pool's record of a model, made when it is not there yet.
+ * spec    what it is; its texts are copied, its team does not matter
  * Errors  PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_served_find(pph_served **out, pph_pool *pool,
-                                       const pph_engine_kind *kind, const char *name,
-                                       pph_precision precision, pph_error *err);
+                                       const pph_engine_kind *kind, const pph_engine_spec *spec,
+                                       pph_error *err);
 /* Waits until its workers have gone and no work is live. Pool's closing. */
 void pph_served_end(pph_served *served);
 

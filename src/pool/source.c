@@ -2,10 +2,13 @@
  * to: it is opened and read without blocking, and waited for in short turns. Stateless. */
 #include "pool/source.h"
 
+#include "base/base64.h"
 #include "base/file.h"
+#include "runtime/fetch.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,4 +61,31 @@ pph_status pph_source_read(const char *path, pph_source_stop *stop, void *contex
     if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))
         return pph_file_read_fd(fd, path, out, err);
     return read_in_turns(fd, path, stop, context, out, err);
+}
+
+pph_status pph_source_bytes(pph_input_kind kind, pph_str data, pph_future *fetch,
+                            pph_source_stop *stop, void *context, pph_buffer *owned, pph_str *bytes,
+                            pph_error *err)
+{
+    *bytes = data;
+    switch (kind) {
+    case PPH_INPUT_IMAGE_FILE:
+        PPH_TRY(pph_source_read(data.data, stop, context, owned, err));
+        break;
+    case PPH_INPUT_IMAGE_BASE64:
+        if (strncasecmp(data.data, "data:", 5) == 0)
+            PPH_TRY(pph_fetch_data_url(data.data, owned, NULL, err));
+        else
+            PPH_TRY(pph_base64_decode(data, owned, err));
+        break;
+    case PPH_INPUT_IMAGE_URL: {
+        const pph_fetched *fetched = pph_future_value(fetch);
+        *bytes = (pph_str){(const char *)fetched->bytes, fetched->size};
+        return PPH_OK;
+    }
+    default:
+        return PPH_OK;
+    }
+    *bytes = (pph_str){(const char *)owned->data, owned->size};
+    return PPH_OK;
 }

@@ -11,6 +11,7 @@ struct pph_engine {
     pph_kv_cache *cache;
     pph_tokenizer *tokenizer;
     pph_decoder_info info;
+    pph_sight sight;
     size_t number; /* from 1 */
 };
 
@@ -30,7 +31,7 @@ void lang_reset(void)
 {
     pthread_once(&once, make_condition);
     lang_lock();
-    lang = (fake_language){.context = 2048, .pages = 512};
+    lang = (fake_language){.context = 2048, .pages = 512, .picture_room = 1 << 20};
     lang_unlock();
 }
 
@@ -171,6 +172,7 @@ static void close_engine(pph_engine **engine)
     lang.closes += gone->info.vocabulary > 0;
     lang_unlock();
     pph_kv_cache_free(&gone->cache);
+    pph_sight_deinit(&gone->sight);
     pph_tokenizer_close(&gone->tokenizer);
     pph_free(gone);
 }
@@ -179,6 +181,17 @@ static void close_engine(pph_engine **engine)
 static bool its_turn(size_t count, size_t every)
 {
     return every && count % every == 0;
+}
+
+static pph_status open_sight(pph_sight *out, const fake_language *now, pph_error *err)
+{
+    if (now->blind) {
+        (void)PPH_FAIL(&out->why, PPH_UNSUPPORTED, "the fake is blind");
+        return PPH_OK;
+    }
+    out->rows = LANG_ROWS;
+    out->pixels = 1;
+    return pph_picture_cache_new(&out->cache, now->picture_room, err);
 }
 
 static pph_status open_engine(pph_engine **out, const pph_engine_spec *spec, pph_error *err)
@@ -201,6 +214,7 @@ static pph_status open_engine(pph_engine **out, const pph_engine_spec *spec, pph
         return PPH_FAIL_MEMORY(err, sizeof *engine);
     PPH_TRY(open_tokenizer(&engine->tokenizer, err));
     PPH_TRY(pph_kv_cache_new(&engine->cache, 1, &layout, now.pages, err));
+    PPH_TRY(open_sight(&engine->sight, &now, err));
     engine->info = (pph_decoder_info){
         .architecture = "fake",
         .width = 4,
@@ -233,6 +247,62 @@ static const pph_decoder_info *describe(const pph_engine *engine)
 static const pph_tokenizer *tokenizer(const pph_engine *engine)
 {
     return engine->tokenizer;
+}
+
+static const pph_sight *sight(const pph_engine *engine)
+{
+    return &engine->sight;
+}
+
+static pph_status prepare_picture(const pph_engine *engine, pph_str bytes, size_t max_pixels,
+                                  float **pixels, pph_error *err)
+{
+    (void)max_pixels;
+    if (bytes.size != 2 || bytes.data[0] == '!')
+        return PPH_FAIL(err, PPH_CORRUPT, "this is no picture");
+    *pixels = pph_alloc_array(engine->sight.pixels, sizeof **pixels);
+    if (!*pixels)
+        return PPH_FAIL_MEMORY(err, sizeof **pixels);
+    **pixels = (float)bytes.data[1];
+    lang_lock();
+    lang.pictures_read++;
+    lang_unlock();
+    return PPH_OK;
+}
+
+/* Under the lock: a look has begun, and this is how it ends. */
+static pph_status live_through_look(const pph_engine *engine)
+{
+    lang.looks_begun++;
+    if (lang.steps_begun < LANG_STEPS) {
+        lang.log[lang.steps_begun].sequences = 1;
+        lang.log[lang.steps_begun].tokens = 0;
+    }
+    lang.steps_begun++;
+    lang.inside++;
+    lang.most_inside = PPH_MAX(lang.most_inside, lang.inside);
+    pthread_cond_broadcast(&changed);
+    while (lang.hold_looks || (lang.hold_first && engine->number == 1))
+        pthread_cond_wait(&changed, &mutex);
+    lang.inside--;
+    if (lang.look_failures <= 0)
+        return PPH_OK;
+    lang.look_failures--;
+    return lang.look_status;
+}
+
+static pph_status look(pph_engine *engine, const float *pixels, float *rows, pph_error *err)
+{
+    lang_lock();
+    pph_status status = live_through_look(engine);
+    lang.looks += status == PPH_OK;
+    lang_unlock();
+    if (status != PPH_OK)
+        return PPH_FAIL(err, status, "this look was to fail");
+    for (size_t i = 0; i < LANG_ROWS; i++)
+        for (size_t d = 0; d < engine->info.width; d++)
+            rows[i * engine->info.width + d] = d ? 0 : pixels[0] + (float)i;
+    return PPH_OK;
 }
 
 static pph_kv_cache *cache(pph_engine *engine)
@@ -325,6 +395,9 @@ const pph_language_kind lang_kind = {
                .bytes = bytes},
     .describe = describe,
     .tokenizer = tokenizer,
+    .sight = sight,
+    .prepare_picture = prepare_picture,
+    .look = look,
     .cache = cache,
     .step = step,
 };

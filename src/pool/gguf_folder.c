@@ -1,0 +1,62 @@
+/* Looks into folders of GGUF files, by their names alone. Stateless. */
+#include "pool/gguf_folder.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include <dirent.h>
+#include <string.h>
+
+static void close_listing(DIR **listing)
+{
+    if (*listing)
+        closedir(*listing);
+}
+
+void pph_gguf_folder_deinit(pph_gguf_folder *files)
+{
+    pph_free(files->model);
+    pph_free(files->vision);
+}
+
+static bool later_part(const char *name)
+{
+    const char *of = strstr(name, "-of-");
+    return of && of - name >= 6 && of[-6] == '-' && strncmp(of - 5, "00001", 5) != 0 &&
+           strspn(of - 5, "0123456789") == 5;
+}
+
+pph_status pph_gguf_folder_list(pph_gguf_folder *out, const char *folder, pph_error *err)
+{
+    PPH_AUTO(close_listing) DIR *listing = opendir(folder);
+    for (struct dirent *item; listing && (item = readdir(listing));) {
+        if (item->d_name[0] == '.' || !pph_str_ends(pph_str_view(item->d_name), ".gguf") ||
+            later_part(item->d_name))
+            continue;
+        bool vision = strstr(item->d_name, "mmproj") != NULL;
+        char **to = vision ? &out->vision : &out->model;
+        *(vision ? &out->visions : &out->models) += 1;
+        if (*to)
+            continue;
+        *to = pph_path_join(folder, item->d_name);
+        if (!*to)
+            return PPH_FAIL_MEMORY(err, strlen(folder) + strlen(item->d_name) + 2);
+    }
+    return PPH_OK;
+}
+
+pph_status pph_gguf_folder_only(char **out, const char *folder, pph_error *err)
+{
+    PPH_AUTO(pph_gguf_folder_deinit) pph_gguf_folder files = {0};
+    PPH_TRY(pph_gguf_folder_list(&files, folder, err));
+    if (!files.model)
+        return PPH_FAIL(err, PPH_NOT_FOUND,
+                        "%s: is no model's folder: it has neither config.json nor a .gguf file",
+                        folder);
+    if (files.models > 1)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
+                        "%s: has %zu .gguf files; name the one that is meant", folder,
+                        files.models);
+    *out = PPH_TAKE(files.model);
+    return PPH_OK;
+}
