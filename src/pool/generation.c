@@ -252,6 +252,6 @@ pph_future *pph_generation_ask(pph_generation *generation, const pph_input *pict
             *stream = pph_stream_failed(&error);
         return pph_future_failed(&error);
     }
-    return begin(generation, (pph_asked){.messages = &message, .count = 1, .options = options},
-                 stream);
+    const pph_asked asked = {.messages = &message, .count = 1, .options = options};
+    return begin(generation, asked, stream);
 }
