@@ -150,7 +150,7 @@ static pph_status write_all(int fd, const char *path, const uint8_t *bytes, size
         bytes += put;
         size -= (size_t)put;
     }
-    return fsync(fd) == 0 ? PPH_OK : system_failure(err, path, errno);
+    return PPH_OK;
 }
 
 /* A new file beside `path`, its name into *temporary; the umask has its say. */
@@ -170,23 +170,62 @@ static pph_status open_beside(const char *path, char **temporary, int *fd, pph_e
     struct stat old;
     if (stat(path, &old) == 0 && fchmod(*fd, old.st_mode & 0777) != 0) {
         pph_status status = system_failure(err, path, errno);
+        close(*fd);
         unlink(*temporary);
         return status;
     }
     return PPH_OK;
 }
 
+pph_status pph_file_out_open(pph_file_out *out, const char *path, pph_error *err)
+{
+    PPH_AUTO(pph_free_at) char *name = pph_str_copy(pph_str_view(path));
+    PPH_AUTO(pph_free_at) char *temporary = NULL;
+    int fd = -1;
+    if (!name)
+        return PPH_FAIL_MEMORY(err, strlen(path) + 1);
+    PPH_TRY(open_beside(path, &temporary, &fd, err));
+    *out = (pph_file_out){.path = PPH_TAKE(name), .temporary = PPH_TAKE(temporary), .fd = fd};
+    return PPH_OK;
+}
+
+pph_status pph_file_out_append(pph_file_out *out, const void *bytes, size_t size, pph_error *err)
+{
+    PPH_TRY(write_all(out->fd, out->path, bytes, size, err));
+    out->size += size;
+    return PPH_OK;
+}
+
+void pph_file_out_discard(pph_file_out *out)
+{
+    if (out->temporary) {
+        close(out->fd);
+        unlink(out->temporary);
+    }
+    pph_free(out->temporary);
+    pph_free(out->path);
+    *out = (pph_file_out){0};
+}
+
+pph_status pph_file_out_finish(pph_file_out *out, pph_error *err)
+{
+    pph_status status = PPH_OK;
+    if (fsync(out->fd) != 0 || rename(out->temporary, out->path) != 0)
+        status = system_failure(err, out->path, errno);
+    if (status == PPH_OK) {
+        close(out->fd);
+        pph_free_at(&out->temporary);
+    }
+    pph_file_out_discard(out);
+    return status;
+}
+
 pph_status pph_file_write(const char *path, const void *bytes, size_t size, pph_error *err)
 {
-    PPH_AUTO(pph_free_at) char *temporary = NULL;
-    PPH_AUTO(close_fd) int fd = -1;
-    PPH_TRY(open_beside(path, &temporary, &fd, err));
-    pph_status status = write_all(fd, path, bytes, size, err);
-    if (status == PPH_OK && rename(temporary, path) != 0)
-        status = system_failure(err, path, errno);
-    if (status != PPH_OK)
-        unlink(temporary);
-    return status;
+    PPH_AUTO(pph_file_out_discard) pph_file_out out = {0};
+    PPH_TRY(pph_file_out_open(&out, path, err));
+    PPH_TRY(pph_file_out_append(&out, bytes, size, err));
+    return pph_file_out_finish(&out, err);
 }
 
 char *pph_path_join(const char *folder, const char *name)

@@ -40,6 +40,24 @@ void pph_file_map_forget(const pph_file_map *map, size_t offset, size_t size);
 PPH_CHECKED pph_status pph_file_write(const char *path, const void *bytes, size_t size,
                                       pph_error *err);
 
+/* A file that is written piece by piece, and stands under its name once it is whole: until then its
+ * bytes are in a temporary file beside it. Starts as {0}. One thread at a time.
+ * size  bytes so far */
+typedef struct pph_file_out {
+    char *path, *temporary;
+    int fd;
+    uint64_t size;
+} pph_file_out;
+
+/* What was there under the name is left alone until the end; permissions and links as above. */
+PPH_CHECKED pph_status pph_file_out_open(pph_file_out *out, const char *path, pph_error *err);
+PPH_CHECKED pph_status pph_file_out_append(pph_file_out *out, const void *bytes, size_t size,
+                                           pph_error *err);
+/* All of it is on the disk, and has its name. After a failure there is nothing to be found of it. */
+PPH_CHECKED pph_status pph_file_out_finish(pph_file_out *out, pph_error *err);
+/* Give up what is not finished. Accepts {0}. */
+void pph_file_out_discard(pph_file_out *out);
+
 /* "folder/name" on the heap ("name" when folder is empty); NULL when there is no memory. Free with pph_free. */
 char *pph_path_join(const char *folder, const char *name);
 /* The part after the last '/', trailing ones ignored in the search but still there: the last part

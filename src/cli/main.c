@@ -18,6 +18,7 @@ static const pph_command commands[] = {
      "remember, find and keep: add, search, list, show, update, ...", pph_memory_run},
     {"tokenize", "[options] TEXT|-...", "texts to tokens, a line each", pph_tokenize_run},
     {"inspect", "[options] [MODEL]", "what is in a model", pph_inspect_run},
+    {"convert", "[options] MODEL OUT.gguf", "a language model to a GGUF file", pph_convert_run},
     {"models", "[options] [MODEL]...", "the models on this machine, a line each", pph_models_run},
     {"bench", "embed|generate [options]", "how fast a model runs here", pph_bench_run},
 };

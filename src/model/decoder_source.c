@@ -178,6 +178,12 @@ static void put_halves(const pph_decoder_config *c, const char *from, size_t row
     }
 }
 
+size_t pph_decoder_source_unpaired(const pph_decoder_config *config, size_t row)
+{
+    size_t at = row % (size_t)config->head, rotary = config->rope.rotary;
+    return at < rotary ? row - at + at % 2 * (rotary / 2) + at / 2 : row;
+}
+
 /* ---- parts ---- */
 
 pph_status pph_decoder_source_matrix(const pph_decoder_source *s, pph_decoder_part part,
@@ -282,6 +288,39 @@ pph_status pph_decoder_source_bias(const pph_decoder_source *s, pph_decoder_part
         pph_free(*out);
         *out = ordered;
     }
+    return PPH_OK;
+}
+
+pph_status pph_decoder_source_tensor(const pph_decoder_source *s, pph_decoder_part part,
+                                     size_t layer, bool bias, pph_decoder_tensor *out,
+                                     pph_error *err)
+{
+    char name[PPH_PARAMETER_NAME];
+    const pph_decoder_traits *traits = pph_decoder_traits_of(s->config.kind);
+    bool fused = is_fused(s, part, layer);
+    bool norm = part == PPH_DECODER_FINAL_NORM || part == PPH_DECODER_ATTENTION_NORM ||
+                part == PPH_DECODER_MLP_NORM || part == PPH_DECODER_QUERY_NORM ||
+                part == PPH_DECODER_KEY_NORM;
+    size_t rows, columns;
+    *out = (pph_decoder_tensor){0};
+    if ((fused && part != PPH_DECODER_QUERY && part != PPH_DECODER_UP) ||
+        (bias && !wants_bias(&s->config, part)) || (part == PPH_DECODER_OUTPUT && s->config.tied) ||
+        ((part == PPH_DECODER_QUERY_NORM || part == PPH_DECODER_KEY_NORM) && !traits->head_norm))
+        return PPH_OK;
+    name_of(s, part, layer, fused, bias ? ".bias" : ".weight", name);
+    shape_of(&s->config, part, &rows, &columns);
+    if (fused)
+        (void)place_in_fused(&s->config, part, &rows);
+    PPH_TRY(get(s, name, norm || bias ? 1 : 2, (int64_t)rows, (int64_t)columns, &out->tensor, err));
+    out->rows = norm || bias ? 1 : rows;
+    out->columns = norm || bias ? rows : columns;
+    out->paired = traits->paired && (part == PPH_DECODER_QUERY || part == PPH_DECODER_KEY);
+    const char *suffix = bias ? "bias" : "weight";
+    const char *last = fused ? names[part].joined : names[part].gguf;
+    if (part < PPH_DECODER_ATTENTION_NORM)
+        snprintf(out->name, sizeof out->name, "%s.%s", last, suffix);
+    else
+        snprintf(out->name, sizeof out->name, "blk.%zu.%s.%s", layer, last, suffix);
     return PPH_OK;
 }
 

@@ -74,6 +74,29 @@ PPH_CHECKED pph_status pph_decoder_source_bias(const pph_decoder_source *source,
                                                pph_decoder_part part, size_t layer, float **out,
                                                pph_error *err);
 
+/* A tensor of a folder, for a GGUF file to hold.
+ * tensor         NULL: the model has no such part, or another has it in its fused matrix
+ * name           in GGUF
+ * rows, columns  of a matrix; a vector is one row, and rank 1
+ * paired         its rows, or a vector's numbers, go in the order for turning neighbours */
+typedef struct pph_decoder_tensor {
+    const pph_tensor *tensor;
+    char name[64];
+    size_t rows, columns;
+    bool paired;
+} pph_decoder_tensor;
+
+/* Fused matrices come whole, with query and with up.
+ * source  of a folder
+ * bias    the part's bias instead of its weight
+ * Errors  those of pph_decoder_source_matrix */
+PPH_CHECKED pph_status pph_decoder_source_tensor(const pph_decoder_source *source,
+                                                 pph_decoder_part part, size_t layer, bool bias,
+                                                 pph_decoder_tensor *out, pph_error *err);
+
+/* Where row `row` of a part that is paired stands in the folder's order. */
+size_t pph_decoder_source_unpaired(const pph_decoder_config *config, size_t row);
+
 /* The matrix will not be read again soon: its pages leave resident memory, and `owned` is freed. A
  * matrix that shares its tensor with others forgets all of it. */
 void pph_decoder_source_forget(const pph_decoder_source *source, pph_decoder_matrix *matrix);

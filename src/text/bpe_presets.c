@@ -117,3 +117,12 @@ const pph_bpe_preset *pph_bpe_preset_find(pph_str name)
             return names[i].preset;
     return NULL;
 }
+
+const char *pph_bpe_preset_name(size_t index)
+{
+    static const char *const common[] = {
+        "llama-bpe", "qwen2",        "gpt-2",     "tekken",      "gpt-4o",
+        "dbrx",      "stablelm2",    "starcoder", "deepseek-v3", "deepseek-coder",
+        "falcon",    "deepseek-llm", "bloom",     "viking",      "default"};
+    return index < PPH_COUNT(common) ? common[index] : NULL;
+}

@@ -21,4 +21,7 @@ typedef struct pph_bpe_preset {
 /* The preset of a name, or NULL; an empty name is "default". */
 const pph_bpe_preset *pph_bpe_preset_find(pph_str name);
 
+/* A name of each preset, by which all readers of GGUF know it; NULL past the last. */
+const char *pph_bpe_preset_name(size_t index);
+
 #endif

@@ -80,19 +80,9 @@ static float float_of(message m)
     return value;
 }
 
-/* Tables that grow, and settings. */
-typedef struct model {
-    pph_str *tokens;
-    float *scores;
-    uint8_t *kinds;
-    size_t count, room;
-    uint64_t type;
-    int32_t unknown, start, end, pad;
-    pph_str charsmap;
-    bool adds_prefix, removes_spaces;
-} model;
+typedef pph_sentencepiece model;
 
-static void model_deinit(model *m)
+void pph_sentencepiece_deinit(model *m)
 {
     pph_free(m->tokens);
     pph_free(m->scores);
@@ -199,35 +189,48 @@ static pph_status read_model(model *m, message file, pph_error *err)
     return m->count ? PPH_OK : damaged(err);
 }
 
-pph_status pph_sentencepiece_parse(pph_tokenizer **out, const void *bytes, size_t size,
-                                   const pph_sentencepiece_frame *frame, pph_error *err)
+pph_status pph_sentencepiece_read(pph_sentencepiece *out, const void *bytes, size_t size,
+                                  pph_error *err)
 {
-    /* What the file leaves out has these values. */
-    PPH_AUTO(model_deinit)
-    model m = {
-        .type = 1, .start = 1, .end = 2, .pad = -1, .adds_prefix = true, .removes_spaces = true};
     const uint8_t *begin = bytes;
-    PPH_TRY(read_model(&m, (message){begin, begin + size}, err));
-    if (m.type != 1 && m.type != 2)
+    /* What the file leaves out has these values. */
+    *out = (pph_sentencepiece){
+        .type = 1, .start = 1, .end = 2, .pad = -1, .adds_prefix = true, .removes_spaces = true};
+    PPH_TRY(read_model(out, (message){begin, begin + size}, err));
+    if (out->type != 1 && out->type != 2)
         return PPH_FAIL(
             err, PPH_UNSUPPORTED,
             "is a SentencePiece model of words or characters; unigram and BPE are read");
-    const pph_tokenizer_tables tables = {
-        .model = m.type == 2 ? PPH_TABLES_SCORE_BPE : PPH_TABLES_UNIGRAM,
-        .tokens = m.tokens,
-        .scores = m.scores,
-        .kinds = m.kinds,
-        .count = m.count,
-        .charsmap = m.charsmap,
-        .adds_prefix = m.adds_prefix,
-        .removes_spaces = m.removes_spaces,
+    return PPH_OK;
+}
+
+pph_tokenizer_tables pph_sentencepiece_tables(const pph_sentencepiece *m,
+                                              const pph_sentencepiece_frame *frame)
+{
+    return (pph_tokenizer_tables){
+        .model = m->type == 2 ? PPH_TABLES_SCORE_BPE : PPH_TABLES_UNIGRAM,
+        .tokens = m->tokens,
+        .scores = m->scores,
+        .kinds = m->kinds,
+        .count = m->count,
+        .charsmap = m->charsmap,
+        .adds_prefix = m->adds_prefix,
+        .removes_spaces = m->removes_spaces,
         .adds_start = frame->adds_start,
         .adds_end = frame->adds_end,
-        .start = m.start,
-        .end = m.end,
-        .unknown = m.unknown,
+        .start = m->start,
+        .end = m->end,
+        .unknown = m->unknown,
         .separator = -1,
-        .pad = m.pad,
+        .pad = m->pad,
     };
+}
+
+pph_status pph_sentencepiece_parse(pph_tokenizer **out, const void *bytes, size_t size,
+                                   const pph_sentencepiece_frame *frame, pph_error *err)
+{
+    PPH_AUTO(pph_sentencepiece_deinit) pph_sentencepiece read = {0};
+    PPH_TRY(pph_sentencepiece_read(&read, bytes, size, err));
+    pph_tokenizer_tables tables = pph_sentencepiece_tables(&read, frame);
     return pph_tokenizer_make(out, &tables, err);
 }

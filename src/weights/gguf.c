@@ -63,6 +63,16 @@ bool pph_gguf_type_of(uint32_t type, pph_gguf_type *out)
     return false;
 }
 
+bool pph_gguf_number_of(pph_dtype dtype, uint32_t *out)
+{
+    for (size_t i = 0; dtype < PPH_DTYPE_COUNT && i < PPH_COUNT(types); i++)
+        if (types[i].type.dtype == dtype) {
+            *out = types[i].number;
+            return true;
+        }
+    return false;
+}
+
 /* ---- values ---- */
 
 /* Bytes of a number or a bool; 0 for what has no fixed size. */

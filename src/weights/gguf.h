@@ -134,4 +134,7 @@ typedef struct pph_gguf_type {
 } pph_gguf_type;
 bool pph_gguf_type_of(uint32_t type, pph_gguf_type *out);
 
+/* ggml's number of a type; false, and *out untouched, for one that it does not have. */
+bool pph_gguf_number_of(pph_dtype dtype, uint32_t *out);
+
 #endif

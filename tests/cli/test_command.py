@@ -422,6 +422,40 @@ def test_generate_is_interrupted():
             assert running.returncode == 130 and said == b"\n", (running.returncode, said)
 
 
+def test_convert():
+    with Folder() as here:
+        model = language_model(here.path / "bytes")
+        steps = json.loads((model / "tokenizer.json").read_text())
+        steps["pre_tokenizer"]["use_regex"] = True
+        (model / "tokenizer.json").write_text(json.dumps(steps))
+        options = ["generate", "-t", "0", "--max-tokens", "30", "--precision", "f32", "--json", "once"]
+        wanted, = lines(paraphym(*options, model=model))
+        for kind in ("f32", "q8_0"):
+            out = here.path / f"{kind}.gguf"
+            said, = lines(paraphym("convert", "--json", model, out, "--type", kind, model=None))
+            assert said["file"] == str(out) and said["tensors"] == 21
+            assert out.stat().st_size > said["bytes"]
+            if kind == "f32":
+                assert lines(paraphym(*options, model=out))[0]["token_ids"] == wanted["token_ids"]
+        assert out.stat().st_size < (here.path / "f32.gguf").stat().st_size / 2
+        again = here.path / "again.gguf"
+        assert paraphym("convert", here.path / "f32.gguf", again, "--type", "q8_0").stdout.startswith(b"21 tensors")
+        assert len(again.read_bytes()) == len(out.read_bytes())
+        there = sorted(item.name for item in here.path.iterdir())
+        fails("convert", model, says="file to write", status=2)
+        fails("convert", model, out, "more", says="more", status=2)
+        fails("convert", model, out, "--type", "q9", says=["q9", "q8_0"], status=2)
+        fails("convert", "no/such", out, says="no/such")
+        fails("convert", MODEL, out, says="clip")
+        fails("convert", model, here.path / "no" / "x.gguf", says="x.gguf")
+        steps["pre_tokenizer"] = {"type": "Whitespace"}
+        (model / "tokenizer.json").write_text(json.dumps(steps))
+        fails("convert", model, out, says="tokenizer")
+        (model / "tokenizer.json").unlink()
+        assert b"no tokenizer" in paraphym("convert", model, out).stderr
+        assert sorted(item.name for item in here.path.iterdir()) == there
+
+
 def test_bench_generate():
     with Folder() as here:
         model = language_model(here.path / "bytes")

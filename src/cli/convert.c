@@ -1,0 +1,134 @@
+/* paraphym convert: a language model to a GGUF file. */
+#include "cli/command.h"
+#include "cli/interrupt.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "compute/team.h"
+#include "model/convert.h"
+#include <inttypes.h>
+#include <strings.h>
+#include <unistd.h>
+
+enum { INTERRUPTED = 130, LOOK = 200000000 };
+
+typedef struct convert_work {
+    const char *words[2];
+    size_t count;
+    const char *type;
+    pph_common common;
+
+    char *model;
+    pph_team *team;
+    pph_interrupt interrupt;
+    pph_nanos shown;
+    bool told; /* a line of progress stands on the terminal */
+} convert_work;
+
+static void convert_deinit(convert_work *work)
+{
+    pph_team_free(&work->team);
+    pph_free(work->model);
+}
+
+static pph_status take_word(void *context, const char *option, const char *value, pph_error *err)
+{
+    convert_work *work = context;
+    (void)option;
+    if (work->count == PPH_COUNT(work->words))
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "'%s' is one word too many", value);
+    work->words[work->count++] = value;
+    return PPH_OK;
+}
+
+static pph_status parse_type(const char *name, pph_dtype *out, pph_error *err)
+{
+    static const pph_dtype types[] = {PPH_F32, PPH_F16, PPH_BF16, PPH_Q8_0, PPH_Q4_0};
+    for (size_t i = 0; i < PPH_COUNT(types); i++)
+        if (strcasecmp(name, pph_dtype_name(types[i])) == 0) {
+            *out = types[i];
+            return PPH_OK;
+        }
+    return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
+                    "--type takes f32, f16, bf16, q8_0 or q4_0, not '%s'", name);
+}
+
+static void clear_line(convert_work *work)
+{
+    if (work->told)
+        fprintf(stderr, "%40s\r", "");
+    work->told = false;
+}
+
+static bool show(void *context, uint64_t done, uint64_t total)
+{
+    convert_work *work = context;
+    pph_nanos now = pph_clock_now();
+    if (isatty(STDERR_FILENO) && now - work->shown >= LOOK) {
+        fprintf(stderr, "converting: %3.0f %% of %.1f MB\r",
+                100 * (double)done / (double)PPH_MAX(total, (uint64_t)1), (double)total / 1e6);
+        fflush(stderr);
+        work->shown = now;
+        work->told = true;
+    }
+    return !atomic_load(&work->interrupt.came);
+}
+
+static pph_status report(const convert_work *work, const pph_converted *made, pph_error *err)
+{
+    PPH_AUTO(pph_buffer_deinit) pph_buffer line = {0};
+    if (!made->vocabulary)
+        fprintf(stderr, "paraphym: the model has no tokenizer; the file has none either\n");
+    if (work->common.json) {
+        PPH_TRY(pph_buffer_print(&line, err, "{\"file\":"));
+        PPH_TRY(pph_json_write_string(&line, pph_str_view(work->words[1]), err));
+        PPH_TRY(pph_buffer_print(&line, err, ",\"tensors\":%zu,\"bytes\":%" PRIu64 "}\n",
+                                 made->tensors, made->bytes));
+    } else {
+        PPH_TRY(pph_buffer_print(&line, err, "%zu tensors, %.1f MB\n", made->tensors,
+                                 (double)made->bytes / 1e6));
+    }
+    return pph_command_write(&line, err);
+}
+
+static pph_status run(convert_work *work, pph_dtype type, pph_error *err)
+{
+    pph_converted made = {0};
+    work->common.model = work->words[0];
+    PPH_TRY(pph_command_named_model(&work->common, &work->model, err));
+    PPH_TRY(pph_team_new(&work->team, (int)work->common.threads, err));
+    pph_convert_options options = {
+        .type = type, .team = work->team, .progress = show, .context = work};
+    pph_interrupt_init(&work->interrupt, NULL);
+    pph_status status = pph_convert(work->model, work->words[1], &options, &made, err);
+    clear_line(work);
+    return status == PPH_OK ? report(work, &made, err) : status;
+}
+
+int pph_convert_run(const pph_command *self, int argc, char **argv)
+{
+    PPH_AUTO(convert_deinit) convert_work work = {.type = "f16"};
+    const pph_option own[] = {{"type", 0, PPH_OPTION_TEXT, &work.type, 0, 0, "T",
+                               "of the matrices: f32, f16, bf16, q8_0 or q4_0 (f16)"},
+                              {0}};
+    pph_dtype type = PPH_F16;
+    pph_error error = {0};
+    int leave = pph_command_parse(&work.common, self, own, argc, argv, take_word, &work);
+    if (leave >= 0)
+        return leave;
+    if (parse_type(work.type, &type, &error) != PPH_OK)
+        return pph_command_usage(self, "%s", error.message);
+    if (work.count < PPH_COUNT(work.words) || !*work.words[0] || !*work.words[1])
+        return pph_command_usage(self, "a model and a file to write are wanted");
+    if (work.common.model)
+        return pph_command_usage(self, "the model is the first word here, not -m");
+    pph_status status = run(&work, type, &error);
+    if (pph_interrupt_deinit(&work.interrupt) && status == PPH_CANCELLED) {
+        fputc('\n', stderr);
+        return INTERRUPTED;
+    }
+    if (status != PPH_OK)
+        return pph_command_failed(&error);
+    return pph_command_finish(PPH_EXIT_OK);
+}
