@@ -39,7 +39,7 @@ static void test_form(void **unused)
         hit_of(" \n", 0.3, 4), /* nothing to be said of it */
         hit_of(NULL, 0, 5),
     };
-    hits[2].item.picture_path = "/home/anna/beach.png";
+    hits[2].item.picture_path = "/pictures/beach.png";
     hits[4].item.source = "a scan";
     pph_recollection made = written(hits, 5, 10, 2000);
     pph_buffer prompt = {0};
