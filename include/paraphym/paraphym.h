@@ -3,6 +3,7 @@
 #define PARAPHYM_PARAPHYM_H
 
 #include <paraphym/agent.h>
+#include <paraphym/cognition.h>
 #include <paraphym/events.h>
 #include <paraphym/future.h>
 #include <paraphym/generation.h>
