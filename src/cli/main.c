@@ -17,6 +17,8 @@ static const pph_command commands[] = {
     {"tokenize", "[options] TEXT|-...", "texts to tokens, a line each", pph_tokenize_run},
     {"inspect", "[options] [MODEL]", "what is in a model", pph_inspect_run},
     {"models", "[options] [MODEL]...", "the models on this machine, a line each", pph_models_run},
+    {"pull", "[options] MODEL[:FILE]", "fetch a model from the hub, or go on with it",
+     pph_pull_run},
     {"bench", "embed|generate [options]", "how fast a model runs here", pph_bench_run},
 };
 
