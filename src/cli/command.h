@@ -27,6 +27,7 @@ pph_command_run pph_generate_run;
 pph_command_run pph_inspect_run;
 pph_command_run pph_memory_run;
 pph_command_run pph_models_run;
+pph_command_run pph_pull_run;
 pph_command_run pph_rerank_run;
 pph_command_run pph_similarity_run;
 pph_command_run pph_tokenize_run;

@@ -20,6 +20,8 @@ static const pph_command commands[] = {
     {"inspect", "[options] [MODEL]", "what is in a model", pph_inspect_run},
     {"convert", "[options] MODEL OUT.gguf", "a language model to a GGUF file", pph_convert_run},
     {"models", "[options] [MODEL]...", "the models on this machine, a line each", pph_models_run},
+    {"pull", "[options] MODEL[:FILE]", "fetch a model from the hub, or go on with it",
+     pph_pull_run},
     {"bench", "embed|generate [options]", "how fast a model runs here", pph_bench_run},
 };
 

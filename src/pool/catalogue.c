@@ -101,6 +101,11 @@ pph_status pph_catalogue_new(pph_catalogue **out, const pph_catalogue_options *o
     return PPH_OK;
 }
 
+const char *pph_catalogue_hub(const pph_catalogue *catalogue)
+{
+    return catalogue->hub;
+}
+
 const char *pph_catalogue_place_name(pph_catalogue_place place)
 {
     static const char *const names[] = {"path", "models", "hub", "built-in"};
@@ -254,8 +259,8 @@ static pph_status not_found(const pph_catalogue *c, const char *id, pph_error *e
     const char *models = c->model_count ? c->models[0] : "not set";
     return PPH_FAIL(err, PPH_NOT_FOUND,
                     "%.193s: no such model: it is no path here, nor in PARAPHYM_MODELS (%.60s%s), "
-                    "nor in the hub's cache (%.90s), nor built in; download it, or give a folder "
-                    "that holds config.json and *.safetensors",
+                    "nor in the hub's cache (%.90s), nor built in; 'paraphym pull' fetches one, or "
+                    "give a folder that holds config.json and *.safetensors",
                     id, models, c->model_count > 1 ? ", ..." : "", c->hub ? c->hub : "none");
 }
 

@@ -41,6 +41,9 @@ PPH_CHECKED pph_status pph_catalogue_new(pph_catalogue **out, const pph_catalogu
 /* Accepts NULL. */
 void pph_catalogue_free(pph_catalogue **catalogue);
 
+/* The hub's cache, borrowed; NULL where there is none. */
+const char *pph_catalogue_hub(const pph_catalogue *catalogue);
+
 /* Where a model's files are, for pph_card_read or opening. A path that is there comes first, but a
  * folder that is no model gives way to an id that is known.
  * path    a folder, with a cache entry resolved to its snapshot, or a file; free with pph_free

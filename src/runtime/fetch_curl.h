@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include <curl/curl.h>
+#include <stdbool.h>
 
 /* Initialise libcurl, with the project's heap; any thread, any number of times; before any other
  * call of libcurl. Where the embedding program initialised libcurl before, its heap stays.
@@ -24,5 +25,8 @@ PPH_CHECKED pph_status pph_fetch_url_check(const char *base, const char *url, ch
 
 /* The whole address without user and password, of one that was checked. NULL without memory. */
 char *pph_fetch_url_public(const char *ready);
+
+/* Whether two addresses that were checked have one scheme, host and port. False without memory. */
+bool pph_fetch_url_same_place(const char *ready, const char *other);
 
 #endif

@@ -8,6 +8,7 @@
 #include "runtime/fetch_transfer.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "runtime/fetch_address.h"
 #include "runtime/fetch_multi.h"
 #include <stdio.h>
@@ -21,7 +22,6 @@ enum {
     most_skipped = 64 << 10, /* of an unwanted body, read to keep the connection */
     first_reserve = 1 << 20, /* room made for an announced length before any of it came */
     receive_room = 64 << 10,
-    stall_seconds = 20,
 };
 
 static long status_of(const pph_fetch_transfer *t)
@@ -32,14 +32,14 @@ static long status_of(const pph_fetch_transfer *t)
 }
 
 /* A part of a body that was not asked for would pass for the whole, hence not 206. */
-static bool is_success(long status)
+static bool is_success(const pph_fetch_transfer *t, long status)
 {
-    return status >= 200 && status < 300 && status != 206;
+    return status >= 200 && status < 300 && (status != 206 || t->from);
 }
 
 static bool is_broken(pph_fetch_transfer *t)
 {
-    if (!t->why && pph_future_done(t->future))
+    if (!t->why && t->future && pph_future_done(t->future))
         t->why = PPH_FETCH_BREAK_GONE;
     return t->why != PPH_FETCH_BREAK_NONE;
 }
@@ -64,8 +64,32 @@ static void foresee(pph_fetch_transfer *t)
         return;
     if ((uint64_t)length > t->body.limit)
         t->why = PPH_FETCH_BREAK_LARGE;
-    else if (pph_buffer_reserve(&t->body, PPH_MIN((size_t)length, (size_t)first_reserve), NULL))
+    else if (!t->take &&
+             pph_buffer_reserve(&t->body, PPH_MIN((size_t)length, (size_t)first_reserve), NULL))
         t->why = PPH_FETCH_BREAK_MEMORY;
+}
+
+/* Hand a piece on. libcurl keeps one that is for later, and offers it again. */
+static size_t pass_on(pph_fetch_transfer *t, const char *bytes, size_t size)
+{
+    if (size > t->body.limit - t->received) {
+        t->why = PPH_FETCH_BREAK_LARGE;
+        return 0;
+    }
+    switch (t->take(t->context, bytes, size)) {
+    case PPH_FETCH_TAKEN:
+        t->received += size;
+        return size;
+    case PPH_FETCH_LATER:
+        return CURL_WRITEFUNC_PAUSE;
+    case PPH_FETCH_NO_MEMORY:
+        t->why = PPH_FETCH_BREAK_MEMORY;
+        return 0;
+    case PPH_FETCH_NOBODY:
+        break;
+    }
+    t->why = PPH_FETCH_BREAK_GONE;
+    return 0;
 }
 
 static size_t on_body(char *bytes, size_t one, size_t size, void *context)
@@ -74,16 +98,18 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *context)
     (void)one;
     if (is_broken(t))
         return 0;
-    if (!is_success(status_of(t))) {
+    if (!is_success(t, status_of(t))) {
         t->skipped += size;
         if (t->skipped > most_skipped)
             t->why = PPH_FETCH_BREAK_ENOUGH;
         return t->why ? 0 : size;
     }
-    if (!t->body.size)
+    if (!t->body.size && !t->received)
         foresee(t);
     if (t->why)
         return 0;
+    if (t->take)
+        return pass_on(t, bytes, size);
     pph_status status = pph_buffer_append(&t->body, bytes, size, NULL);
     if (status != PPH_OK)
         t->why = status == PPH_TOO_LARGE ? PPH_FETCH_BREAK_LARGE : PPH_FETCH_BREAK_MEMORY;
@@ -156,7 +182,7 @@ static CURLcode set_manners(pph_fetch_transfer *t)
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
     SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
-    SET(CURLOPT_LOW_SPEED_TIME, (long)stall_seconds);
+    SET(CURLOPT_LOW_SPEED_TIME, (long)t->stall_seconds);
     SET(CURLOPT_BUFFERSIZE, (long)receive_room);
     if (file && *file)
         SET(CURLOPT_CAINFO, file);
@@ -213,6 +239,7 @@ pph_status pph_fetch_transfer_init(pph_fetch_transfer *t, const pph_fetch_option
 {
     t->body = PPH_BUFFER_LIMIT(options->max_bytes);
     t->public_only = options->public_only;
+    t->stall_seconds = options->stall_seconds;
     t->future = future;
     t->easy = curl_easy_init();
     CURLcode code = t->easy ? set_manners(t) : CURLE_OUT_OF_MEMORY;
@@ -230,25 +257,104 @@ void pph_fetch_transfer_deinit(pph_fetch_transfer *t)
     if (t->easy)
         curl_easy_cleanup(t->easy);
     t->easy = NULL;
+    curl_slist_free_all(t->lines);
+    t->lines = NULL;
     pph_buffer_deinit(&t->body);
+}
+
+pph_status pph_fetch_transfer_stream(pph_fetch_transfer *t, pph_fetch_take *take, void *context,
+                                     const pph_fetch_request *request, const char *first_url,
+                                     pph_error *err)
+{
+    char range[32];
+    CURLcode code = CURLE_OK;
+    t->take = take;
+    t->context = context;
+    t->from = request->from;
+    t->bearer = request->bearer;
+    t->first_url = first_url;
+    snprintf(range, sizeof range, "%llu-", (unsigned long long)request->from);
+    SET(CURLOPT_ACCEPT_ENCODING, NULL);
+    if (request->from)
+        SET(CURLOPT_RANGE, range);
+    return code ? PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for a transfer") : PPH_OK;
+}
+
+/* The token goes where it was meant to go, or nowhere. */
+static pph_status set_lines(pph_fetch_transfer *t, const char *url, pph_error *err)
+{
+    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(t->lines);
+    t->lines = NULL;
+    if (!t->bearer || !pph_fetch_url_same_place(t->first_url, url))
+        return PPH_OK;
+    PPH_AUTO(pph_free_at) char *line = pph_str_format("Authorization: Bearer %s", t->bearer);
+    t->lines = line ? curl_slist_append(NULL, line) : NULL;
+    if (!t->lines || curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->lines))
+        return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for a request's head");
+    return PPH_OK;
 }
 
 pph_status pph_fetch_transfer_aim(pph_fetch_transfer *t, const char *url, pph_error *err)
 {
     t->body.size = 0;
+    t->received = 0;
     t->head_size = t->skipped = 0;
     t->why = PPH_FETCH_BREAK_NONE;
     t->detail[0] = 0;
+    PPH_TRY(set_lines(t, url, err));
     if (curl_easy_setopt(t->easy, CURLOPT_URL, url) != CURLE_OK)
         return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for an address");
     return PPH_OK;
 }
 
-const char *pph_fetch_transfer_location(const pph_fetch_transfer *t)
+static const char *header_of(const pph_fetch_transfer *t, const char *name)
 {
     struct curl_header *header = NULL;
-    CURLHcode code = curl_easy_header(t->easy, "Location", 0, CURLH_HEADER, -1, &header);
+    CURLHcode code = curl_easy_header(t->easy, name, 0, CURLH_HEADER, -1, &header);
     return code == CURLHE_OK && header->value[0] ? header->value : NULL;
+}
+
+const char *pph_fetch_transfer_location(const pph_fetch_transfer *t)
+{
+    return header_of(t, "Location");
+}
+
+pph_status pph_fetch_transfer_keep(const pph_fetch_transfer *t, char *const *wanted,
+                                   pph_fetch_head *head, pph_error *err)
+{
+    for (size_t i = 0; i < PPH_FETCH_WANTED && wanted[i]; i++) {
+        const char *value = head->headers[i] ? NULL : header_of(t, wanted[i]);
+        if (!value)
+            continue;
+        head->headers[i] = pph_str_copy(pph_str_view(value));
+        if (!head->headers[i])
+            return PPH_FAIL_MEMORY(err, strlen(value) + 1);
+    }
+    return PPH_OK;
+}
+
+pph_status pph_fetch_transfer_head(const pph_fetch_transfer *t, pph_fetch_head *head,
+                                   pph_error *err)
+{
+    curl_off_t size = -1;
+    unsigned long long first = 0, last = 0, whole = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
+    head->http = (int)status_of(t);
+    head->size = size < 0 ? -1 : size;
+    head->whole = -1;
+    if (head->http != 206)
+        return PPH_OK;
+    const char *range = header_of(t, "Content-Range");
+    int count = range ? sscanf(range, "bytes %18llu-%18llu/%18llu", &first, &last, &whole) : 0;
+    if (count < 2 || last < first || (count == 3 && whole <= last))
+        return PPH_FAIL(
+            err, PPH_NETWORK,
+            "the server sent a part of it without saying which (Content-Range \"%.60s\")",
+            range ? range : "");
+    head->from = first;
+    head->whole = count == 3 ? (int64_t)whole : -1;
+    return PPH_OK;
 }
 
 /* What a status says, and what can be done about it. */
@@ -285,7 +391,7 @@ static const char *status_text(long status)
 static pph_fetch_verdict judge_status(const pph_fetch_transfer *t, long status, const char *shown,
                                       pph_error *err)
 {
-    if (is_success(status))
+    if (is_success(t, status))
         return PPH_FETCH_COMPLETE;
     bool redirect =
         status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -294,7 +400,9 @@ static pph_fetch_verdict judge_status(const pph_fetch_transfer *t, long status, 
     PPH_FAIL(err, status == 404 || status == 410 ? PPH_NOT_FOUND : PPH_NETWORK,
              "%s: the server answered %ld (%s)", shown, status,
              redirect ? "a redirect that leads nowhere" : status_text(status));
-    return status == 429 || (status >= 502 && status <= 504) ? PPH_FETCH_RETRY : PPH_FETCH_FAILED;
+    if (status == 429 || (status >= 502 && status <= 504))
+        return PPH_FETCH_RETRY;
+    return t->take && status >= 400 ? PPH_FETCH_COMPLETE : PPH_FETCH_FAILED;
 }
 
 static pph_fetch_verdict judge_break(const pph_fetch_transfer *t, const char *shown, pph_error *err)
@@ -326,6 +434,7 @@ static pph_fetch_verdict judge_failure(const pph_fetch_transfer *t, CURLcode cod
                                        const char *shown, pph_error *err)
 {
     const char *detail = t->detail[0] ? t->detail : curl_easy_strerror(code);
+    uint64_t got = t->take ? t->received : t->body.size;
     switch (code) {
     case CURLE_OUT_OF_MEMORY:
         PPH_FAIL(err, PPH_OUT_OF_MEMORY, "%s: no memory for the transfer", shown);
@@ -334,8 +443,8 @@ static pph_fetch_verdict judge_failure(const pph_fetch_transfer *t, CURLcode cod
         PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%s: not an address (%.150s)", shown, detail);
         return PPH_FETCH_FAILED;
     case CURLE_OPERATION_TIMEDOUT:
-        PPH_FAIL(err, PPH_TIMEOUT, "%s: nothing came for %d seconds (%zu bytes before that)", shown,
-                 stall_seconds, t->body.size);
+        PPH_FAIL(err, PPH_TIMEOUT, "%s: nothing came for %d seconds (%llu bytes before that)",
+                 shown, t->stall_seconds, (unsigned long long)got);
         return PPH_FETCH_FAILED;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -351,9 +460,9 @@ static pph_fetch_verdict judge_failure(const pph_fetch_transfer *t, CURLcode cod
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
         PPH_FAIL(err, PPH_NETWORK,
-                 "%s: the connection broke off after %zu bytes of the body "
+                 "%s: the connection broke off after %llu bytes of the body "
                  "(%.120s)",
-                 shown, t->body.size, detail);
+                 shown, (unsigned long long)got, detail);
         return PPH_FETCH_RETRY;
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:

@@ -162,3 +162,21 @@ char *pph_fetch_url_public(const char *ready)
         return NULL;
     return pph_str_copy(pph_str_view(open));
 }
+
+bool pph_fetch_url_same_place(const char *ready, const char *other)
+{
+    static const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
+    PPH_AUTO(free_url) CURLU *one = curl_url();
+    PPH_AUTO(free_url) CURLU *two = curl_url();
+    if (!one || !two || curl_url_set(one, CURLUPART_URL, ready, 0) ||
+        curl_url_set(two, CURLUPART_URL, other, 0))
+        return false;
+    for (size_t i = 0; i < PPH_COUNT(parts); i++) {
+        PPH_AUTO(free_part) char *left = NULL;
+        PPH_AUTO(free_part) char *right = NULL;
+        if (curl_url_get(one, parts[i], &left, CURLU_DEFAULT_PORT) ||
+            curl_url_get(two, parts[i], &right, CURLU_DEFAULT_PORT) || strcasecmp(left, right) != 0)
+            return false;
+    }
+    return true;
+}
