@@ -1,6 +1,7 @@
 /* paraphym bench: how fast a model runs here, on input that is ready in memory. Medians of whole
  * batches; nothing is read, decoded or fetched while the clock runs. */
 #include "cli/bench_generate.h"
+#include "cli/bench_vision.h"
 #include "cli/command.h"
 
 #include "base/clock.h"
@@ -153,7 +154,7 @@ int pph_bench_run(const pph_command *self, int argc, char **argv)
 {
     PPH_AUTO(bench_deinit) bench_work bench = {.batch = 8};
     pph_bench_generate_options generate = {.prompt_tokens = 128, .max_tokens = 32, .sequences = 1};
-    const char *what = NULL;
+    const char *what = NULL, *projector = NULL;
     long runs = 0;
     const pph_option own[] = {
         {"batch", 0, PPH_OPTION_INTEGER, &bench.batch, 1, 1024, "N", "embed: inputs at once (8)"},
@@ -166,22 +167,28 @@ int pph_bench_run(const pph_command *self, int argc, char **argv)
          "generate: tokens written behind it (32)"},
         {"sequences", 0, PPH_OPTION_INTEGER, &generate.sequences, 1, 64, "N",
          "generate: written side by side (1)"},
-        {"runs", 0, PPH_OPTION_INTEGER, &runs, 1, 10000, "N", "timed runs (embed 15, generate 3)"},
+        {"projector", 0, PPH_OPTION_TEXT, &projector, 0, 0, "FILE",
+         "vision: a GGUF model's picture part (the mmproj file beside it)"},
+        {"runs", 0, PPH_OPTION_INTEGER, &runs, 1, 10000, "N",
+         "timed runs (embed 15, vision 5, generate 3)"},
         {0}};
     pph_common common;
     int leave = pph_command_parse(&common, self, own, argc, argv, take_word, &what);
     if (leave >= 0)
         return leave;
     bool generates = what && strcmp(what, "generate") == 0;
-    if (!what || (!generates && strcmp(what, "embed") != 0))
-        return pph_command_usage(self, "say what to measure: bench embed, bench generate");
+    bool looks = what && strcmp(what, "vision") == 0;
+    if (!what || (!generates && !looks && strcmp(what, "embed") != 0))
+        return pph_command_usage(self,
+                                 "say what to measure: bench embed, bench vision, bench generate");
     pph_error error;
     bench.runs = runs ? runs : 15;
     generate.runs = runs ? runs : 3;
-    if (generates) {
-        if (pph_bench_generate(&common, &generate, &error) != PPH_OK)
-            return pph_command_failed(&error);
-        return pph_command_finish(PPH_EXIT_OK);
+    if (generates || looks) {
+        pph_status status = generates
+                                ? pph_bench_generate(&common, &generate, &error)
+                                : pph_bench_vision(&common, projector, runs ? runs : 5, &error);
+        return status == PPH_OK ? pph_command_finish(PPH_EXIT_OK) : pph_command_failed(&error);
     }
     if (open_bench(&bench, &common, &error) != PPH_OK || measure(&bench, &error) != PPH_OK)
         return pph_command_failed(&error);

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "model/decoder.h"
+#include "pool/gguf_folder.h"
 #include <stdlib.h>
 
 enum { CHUNK = 512, SEQUENCES = 64 };
@@ -40,14 +41,13 @@ static pph_status open_bench(bench_work *bench, const pph_common *common, pph_er
 {
     const pph_bench_generate_options *options = bench->options;
     PPH_AUTO(pph_free_at) char *model = NULL;
-    PPH_TRY(pph_command_named_model(common, &model, err));
-    if (!model)
-        return PPH_FAIL(err, PPH_NOT_FOUND,
-                        "no language model is built in: name one with -m or PARAPHYM_MODEL");
+    PPH_AUTO(pph_free_at) char *path = NULL;
+    PPH_TRY(pph_command_language_model(common, &model, err));
+    PPH_TRY(pph_gguf_folder_resolve(&path, model, err));
     PPH_TRY(pph_team_new(&bench->team, (int)common->threads, err));
     pph_decoder_options opening = pph_decoder_defaults(bench->team);
     opening.precision = common->precision;
-    PPH_TRY(pph_decoder_open(&bench->decoder, model, &opening, err));
+    PPH_TRY(pph_decoder_open(&bench->decoder, path, &opening, err));
     bench->info = pph_decoder_describe(bench->decoder);
     size_t length = (size_t)(options->prompt_tokens + options->max_tokens);
     if (length > bench->info->context)

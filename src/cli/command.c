@@ -198,23 +198,45 @@ pph_status pph_command_model(const pph_common *common, char **out, pph_error *er
     return pph_command_model_or_built_in(pph_command_asked_for(common), "-m", out, err);
 }
 
+/* "<built-in models>/<name>" when it holds a model, announced; *out is NULL otherwise. */
+static pph_status find_built_in(const char *name, const char *option, char **out, pph_error *err)
+{
+    PPH_AUTO(pph_free_at) char *models = built_in_models();
+    PPH_AUTO(pph_free_at) char *folder = models ? pph_path_join(models, name) : NULL;
+    PPH_AUTO(pph_free_at) char *config = folder ? pph_path_join(folder, "config.json") : NULL;
+    *out = NULL;
+    if (!config)
+        return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for the model's name");
+    if (pph_file_look(config) == PPH_FILE_MISSING)
+        return PPH_OK;
+    fprintf(stderr,
+            "paraphym: using the built-in demo model (%s: drawn shapes only); give your own with "
+            "%s\n",
+            name, option);
+    *out = PPH_TAKE(folder);
+    return PPH_OK;
+}
+
 pph_status pph_command_model_or_built_in(const char *named, const char *option, char **out,
                                          pph_error *err)
 {
     if (named)
         return find_named(named, out, err);
-    PPH_AUTO(pph_free_at) char *models = built_in_models();
-    PPH_AUTO(pph_free_at)
-    char *folder = models ? pph_path_join(models, PPH_BUILT_IN_NAME) : NULL;
-    if (!folder)
-        return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for the model's name");
-    if (pph_file_look(folder) == PPH_FILE_MISSING)
-        return PPH_FAIL(err, PPH_NOT_FOUND, "%s: the built-in model is not there; give one with %s",
-                        folder, option);
-    fprintf(stderr,
-            "paraphym: using the built-in demo model (tiny: drawn shapes only); "
-            "give your own with %s\n",
-            option);
-    *out = PPH_TAKE(folder);
+    PPH_TRY(find_built_in(PPH_BUILT_IN_NAME, option, out, err));
+    if (!*out)
+        return PPH_FAIL(err, PPH_NOT_FOUND, "the built-in model is not there; give one with %s",
+                        option);
+    return PPH_OK;
+}
+
+pph_status pph_command_language_model(const pph_common *common, char **out, pph_error *err)
+{
+    PPH_TRY(pph_command_named_model(common, out, err));
+    if (!*out)
+        PPH_TRY(find_built_in(PPH_BUILT_IN_LANGUAGE_NAME, "-m", out, err));
+    if (!*out)
+        return PPH_FAIL(err, PPH_NOT_FOUND,
+                        "no language model is built in: name one with -m or PARAPHYM_MODEL (a "
+                        "folder of the hub, or a GGUF file)");
     return PPH_OK;
 }

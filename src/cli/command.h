@@ -20,6 +20,7 @@ struct pph_command {
     pph_command_run *run;
 };
 
+pph_command_run pph_ask_run;
 pph_command_run pph_bench_run;
 pph_command_run pph_convert_run;
 pph_command_run pph_embed_run;
@@ -80,5 +81,9 @@ PPH_CHECKED pph_status pph_command_model_or_built_in(const char *named, const ch
 /* The model that -m or PARAPHYM_MODEL names; NULL: neither. Borrowed. */
 const char *pph_command_asked_for(const pph_common *common);
 #define PPH_BUILT_IN_NAME "tiny" /* of the built-in model */
+/* As pph_command_model, of models that write: the built-in one is another, and may not be there. */
+PPH_CHECKED pph_status pph_command_language_model(const pph_common *common, char **out,
+                                                  pph_error *err);
+#define PPH_BUILT_IN_LANGUAGE_NAME "tiny-llava"
 
 #endif

@@ -13,6 +13,7 @@ static const pph_command commands[] = {
      "the cosine of two inputs, or a table of more", pph_similarity_run},
     {"rerank", "[options] QUERY DOCUMENT...|-", "documents by how well they answer a query",
      pph_rerank_run},
+    {"ask", "[options] {IMAGE|URL|-}... QUESTION", "answer a question about pictures", pph_ask_run},
     {"generate", "[options] PROMPT|-", "go on with a text", pph_generate_run},
     {"memory", "ACTION [options] ...",
      "remember, find and keep: add, search, list, show, update, ...", pph_memory_run},
@@ -22,7 +23,7 @@ static const pph_command commands[] = {
     {"models", "[options] [MODEL]...", "the models on this machine, a line each", pph_models_run},
     {"pull", "[options] MODEL[:FILE]", "fetch a model from the hub, or go on with it",
      pph_pull_run},
-    {"bench", "embed|generate [options]", "how fast a model runs here", pph_bench_run},
+    {"bench", "embed|vision|generate [options]", "how fast a model runs here", pph_bench_run},
 };
 
 static void print_usage(FILE *out)

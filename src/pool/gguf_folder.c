@@ -60,3 +60,19 @@ pph_status pph_gguf_folder_only(char **out, const char *folder, pph_error *err)
     *out = PPH_TAKE(files.model);
     return PPH_OK;
 }
+
+pph_status pph_gguf_folder_resolve(char **out, const char *path, pph_error *err)
+{
+    PPH_AUTO(pph_free_at) char *config = pph_path_join(path, "config.json");
+    if (!config)
+        return PPH_FAIL_MEMORY(err, strlen(path) + 16);
+    if (pph_file_look(path) == PPH_FILE_FOLDER && pph_file_look(config) == PPH_FILE_MISSING) {
+        pph_error why;
+        pph_status status = pph_gguf_folder_only(out, path, &why);
+        /* An entry of the hub's cache, or none: whoever opens it knows. */
+        if (status != PPH_NOT_FOUND)
+            return status == PPH_OK ? PPH_OK : PPH_FAIL(err, status, "%s", why.message);
+    }
+    *out = pph_str_copy(pph_str_view(path));
+    return *out ? PPH_OK : PPH_FAIL_MEMORY(err, strlen(path) + 1);
+}

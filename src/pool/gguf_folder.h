@@ -23,4 +23,9 @@ void pph_gguf_folder_deinit(pph_gguf_folder *files);
  * Errors  PPH_NOT_FOUND (none), PPH_INVALID_ARGUMENT (several), PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_gguf_folder_only(char **out, const char *folder, pph_error *err);
 
+/* The file or folder that a model's name means: the one model of a folder that holds nothing but GGUF files,
+ * else a copy of the path itself.
+ * Errors  PPH_INVALID_ARGUMENT (several), PPH_OUT_OF_MEMORY */
+PPH_CHECKED pph_status pph_gguf_folder_resolve(char **out, const char *path, pph_error *err);
+
 #endif

@@ -2,11 +2,9 @@
  * steps. */
 #include "pool/generating.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "pool/card.h"
 #include "pool/gguf_folder.h"
-#include <string.h>
 
 struct pph_engine {
     pph_decoder *decoder;
@@ -33,32 +31,13 @@ static void close_engine(pph_engine **engine)
     pph_free(gone);
 }
 
-/* A folder that holds nothing but GGUF files is its one model. */
-static pph_status find_files(char **out, const char *model, pph_error *err)
-{
-    PPH_AUTO(pph_free_at) char *config = pph_path_join(model, "config.json");
-    if (!config)
-        return PPH_FAIL_MEMORY(err, strlen(model) + 16);
-    pph_error none;
-    bool folder = pph_file_look(model) == PPH_FILE_FOLDER;
-    pph_status status = folder && pph_file_look(config) == PPH_FILE_MISSING
-                            ? pph_gguf_folder_only(out, model, &none)
-                            : PPH_NOT_FOUND;
-    if (status == PPH_INVALID_ARGUMENT || status == PPH_OUT_OF_MEMORY)
-        return PPH_FAIL(err, status, "%s", none.message);
-    /* An entry of the hub's cache, or none: whoever opens it knows. */
-    if (status != PPH_OK)
-        *out = pph_str_copy(pph_str_view(model));
-    return *out ? PPH_OK : PPH_FAIL_MEMORY(err, strlen(model) + 1);
-}
-
 static pph_status open_engine(pph_engine **out, const pph_engine_spec *spec, pph_error *err)
 {
     PPH_AUTO(close_engine) pph_engine *engine = pph_alloc(sizeof *engine);
     PPH_AUTO(pph_free_at) char *path = NULL;
     if (!engine)
         return PPH_FAIL_MEMORY(err, sizeof *engine);
-    PPH_TRY(find_files(&path, spec->model, err));
+    PPH_TRY(pph_gguf_folder_resolve(&path, spec->model, err));
     pph_decoder_options options = pph_decoder_defaults(spec->team);
     options.precision = spec->precision;
     PPH_TRY(pph_decoder_open(&engine->decoder, path, &options, err));

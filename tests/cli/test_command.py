@@ -323,8 +323,36 @@ def test_bench_prints_json():
     assert said["texts_per_second"] > 0
 
 
-def language_model(folder, context=512):
-    """A decoder of random numbers whose tokens are bytes, as a folder of the hub has it."""
+def write_tensors(folder, tensors, noise):
+    header, data = {}, b""
+    for name, shape in tensors.items():
+        numbers = [1.0] * shape[0] if len(shape) == 1 else [noise.gauss(0, 0.3) for _ in range(math.prod(shape))]
+        packed = struct.pack(f"<{len(numbers)}f", *numbers)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(packed)]}
+        data += packed
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def tower(width, hidden, into):
+    """A picture tower of one layer and its projector, by LLaVA's names: 28 pixels in four patches."""
+    layer, tensors = "encoder.layers.0.", {}
+    shapes = {"embeddings.class_embedding": (width,), "embeddings.patch_embedding.weight": (width, 3, 14, 14),
+              "embeddings.position_embedding.weight": (5, width)}
+    for norm in ("pre_layrnorm.", layer + "layer_norm1.", layer + "layer_norm2."):
+        shapes |= {norm + "weight": (width,), norm + "bias": (width,)}
+    dense = [(layer + f"self_attn.{p}_proj.", width, width) for p in ("q", "k", "v", "out")]
+    for name, rows, columns in [*dense, (layer + "mlp.fc1.", hidden, width), (layer + "mlp.fc2.", width, hidden)]:
+        shapes |= {name + "weight": (rows, columns), name + "bias": (rows,)}
+    tensors = {"vision_tower.vision_model." + name: shape for name, shape in shapes.items()}
+    for name, columns in (("linear_1.", width), ("linear_2.", into)):
+        tensors |= {"multi_modal_projector." + name + "weight": (into, columns),
+                    "multi_modal_projector." + name + "bias": (into,)}
+    return tensors
+
+
+def language_model(folder, context=512, sees=False):
+    """A decoder of random numbers whose tokens are bytes, as a folder of the hub has it; a LLaVA if it sees."""
     width, hidden, layers, vocabulary = 32, 64, 2, 258
     noise = random.Random(5)
     tensors = {"model.embed_tokens.weight": (vocabulary, width), "model.norm.weight": (width,),
@@ -335,19 +363,17 @@ def language_model(folder, context=512):
                     at + "mlp.gate_proj.weight": (hidden, width), at + "mlp.up_proj.weight": (hidden, width),
                     at + "mlp.down_proj.weight": (width, hidden)}
         tensors |= {at + f"self_attn.{p}_proj.weight": (width, width) for p in "qkvo"}
-    header, data = {}, b""
-    for name, shape in tensors.items():
-        numbers = [1.0] * width if len(shape) == 1 else [noise.gauss(0, 0.3) for _ in range(math.prod(shape))]
-        packed = struct.pack(f"<{len(numbers)}f", *numbers)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(packed)]}
-        data += packed
-    text = json.dumps(header).encode()
+    config = {"model_type": "llama", "hidden_size": width, "num_attention_heads": 4, "intermediate_size": hidden,
+              "num_hidden_layers": layers, "vocab_size": vocabulary, "max_position_embeddings": context,
+              "eos_token_id": 257}
+    if sees:
+        tensors = {"language_model." + name: shape for name, shape in tensors.items()} | tower(24, 48, width)
+        seen = {"model_type": "clip_vision_model", "hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 1,
+                "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+        config = {"model_type": "llava", "text_config": config, "vision_config": seen, "vision_feature_layer": -1}
     folder.mkdir()
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
-    (folder / "config.json").write_text(json.dumps(
-        {"model_type": "llama", "hidden_size": width, "num_attention_heads": 4, "intermediate_size": hidden,
-         "num_hidden_layers": layers, "vocab_size": vocabulary, "max_position_embeddings": context,
-         "eos_token_id": 257}))
+    write_tensors(folder, tensors, noise)
+    (folder / "config.json").write_text(json.dumps(config))
     itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [b for b in range(256) if b not in itself]
     letters = {chr(b): b for b in itself} | {chr(256 + i): b for i, b in enumerate(others)}
@@ -454,6 +480,61 @@ def test_convert():
         (model / "tokenizer.json").unlink()
         assert b"no tokenizer" in paraphym("convert", model, out).stderr
         assert sorted(item.name for item in here.path.iterdir()) == there
+
+
+def test_ask():
+    with Folder() as here:
+        model = language_model(here.path / "sees", sees=True)
+        red, green = EXAMPLES / "red-circle.png", EXAMPLES / "green-triangle.jpg"
+
+        def ask(*arguments, **options):
+            return paraphym("ask", "-t", "0", "--max-tokens", "20", "--template", "vicuna", *arguments, model=model,
+                            **options)
+
+        plain = ask(red, "What is it?")
+        assert plain.returncode == 0 and plain.stdout.endswith(b"\n") and len(plain.stdout) > 5, plain.stderr
+        said, = lines(ask("--json", red, "What is it?"))
+        assert (said["answer"] + "\n").encode() == plain.stdout
+        assert said["pictures"] == 1 and said["pictures_reused"] == 0 and said["picture_tokens"] == 4
+        assert said["prompt_tokens"] == len("USER: \nWhat is it? ASSISTANT:") + 4
+        assert 0 < said["timings"]["picture_seconds"] <= said["timings"]["prompt_seconds"]
+        assert ask("-", "What is it?", stdin=red.read_bytes()).stdout == plain.stdout
+        assert ask("data:image/png;base64," + base64.b64encode(red.read_bytes()).decode(),
+                   "What is it?").stdout == plain.stdout
+        assert ask(red, "-", stdin=b"What is it?").stdout == plain.stdout
+        assert ask(green, "What is it?").stdout != plain.stdout
+        both, = lines(ask("--json", red, green, red, "Which?"))
+        assert both["pictures"] == 3 and both["pictures_reused"] == 1 and both["picture_tokens"] == 12
+        described, = lines(paraphym("models", "--json", model))
+        assert "vision" in described["capabilities"], described
+        looked, = lines(paraphym("bench", "vision", "--runs", "2", "--json", model=model))
+        assert looked["seconds_per_image"] >= looked["seconds_min"] > 0
+        assert looked["rows"] == 4 and looked["side"] == 28
+
+
+def test_ask_refuses():
+    with Folder() as here:
+        model, blind = language_model(here.path / "sees", sees=True), language_model(here.path / "blind")
+        red, form = EXAMPLES / "red-circle.png", ("--template", "vicuna")
+        fails("ask", says="a question", status=2, model=model)
+        fails("ask", red, says="a question", status=2, model=model)
+        fails("ask", *form, "no such word", "what?", says="no picture", model=model)
+        fails("ask", *form, "/no/such.png", "what?", says="/no/such.png", model=model)
+        fails("ask", *form, red, here.path / "sees" / "config.json", "what?", says=["picture 2", "config.json"],
+              model=model)
+        fails("ask", *form, red, "what?", says="takes no pictures", model=blind)
+        fails("ask", *form, "--projector", "/no/such.gguf", red, "what?", says="/no/such.gguf", model=model)
+        fails("ask", *form, "--max-tokens", "0", red, "what?", says="0 tokens", model=model)
+        fails("ask", red, "what?", says="--template", model=model)
+        fails("ask", *form, *[red] * 130, "what?", says="520 of them of 130 pictures", model=model)
+        fails("bench", "vision", says="takes no pictures", model=blind)
+        # Without its tower it still writes.
+        weights = model / "model.safetensors"
+        weights.write_bytes(weights.read_bytes().replace(b"multi_modal_projector.linear_2", b"multi_modal_projector.linear_9"))
+        fails("ask", *form, red, "what?", says="linear_2", model=model)
+        assert paraphym("generate", "--max-tokens", "3", "x", model=model).returncode == 0
+        described, = lines(paraphym("models", "--json", model))
+        assert "vision" not in described["capabilities"] and "projector" in described["reason"], described
 
 
 def test_bench_generate():

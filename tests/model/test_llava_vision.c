@@ -1,22 +1,17 @@
 /* LLaVA's picture half against transformers, from folders under every spelling of the names and from
  * GGUF picture parts, and the whole of it: a prompt with a picture in it, and the answer. */
-#include "../weights/made_gguf.h"
-#include "base/json.h"
+#include "llava_cases.h"
 #include "model/decoder.h"
 #include "model/llava_vision.h"
-#include "synthetic.h"
 #include "weights/config_llava.h"
 #include <math.h>
 
-enum { TENSORS = 128, PROMPT = 8, GREEDY = 16, VOCABULARY = 97, IMAGE = 90 };
+enum { PROMPT = 8, GREEDY = 16, VOCABULARY = 97, IMAGE = 90 };
 
 /* rows  f32 [count, width];  logits  f32 [V], after the prompt */
 typedef struct llava_case {
-    char name[20], space[48];
-    const char *config;
-    synthetic_tensor tensors[TENSORS];
-    size_t tensor_count;
-    size_t count, width, side;
+    llava_files files;
+    size_t count, width;
     float *rows;
     float logits[VOCABULARY];
     int32_t prompt[PROMPT], greedy[GREEDY];
@@ -28,34 +23,6 @@ typedef struct fixture {
     pph_team *team;
 } fixture;
 
-static const char *stored(pph_str dtype)
-{
-    return pph_str_equal(dtype, PPH_STR("float16"))    ? "F16"
-           : pph_str_equal(dtype, PPH_STR("bfloat16")) ? "BF16"
-                                                       : "F32";
-}
-
-static void read_tensors(llava_case *c, const pph_json *json)
-{
-    const pph_json *list = pph_json_get(json, "tensors");
-    const char *dtype = stored(pph_json_string(pph_json_get(json, "dtype")));
-    c->tensor_count = pph_json_size(list);
-    assert_true(c->tensor_count && c->tensor_count <= TENSORS);
-    for (size_t i = 0; i < c->tensor_count; i++) {
-        const pph_json *item = pph_json_at(list, i), *shape = pph_json_at(item, 1);
-        synthetic_tensor *t = &c->tensors[i];
-        snprintf(t->name, sizeof t->name, "%s", pph_json_string(pph_json_at(item, 0)).data);
-        t->dtype = dtype;
-        t->rank = (int)pph_json_size(shape);
-        for (int d = 0; d < t->rank; d++)
-            t->shape[d] = (size_t)pph_json_integer(pph_json_at(shape, (size_t)d));
-        t->mean = pph_json_number(pph_json_at(item, 2));
-        t->scale = pph_json_number(pph_json_at(item, 3));
-        t->period = (size_t)pph_json_integer(pph_json_at(item, 4));
-        t->spike = pph_json_number(pph_json_at(item, 5));
-    }
-}
-
 static void read_ids(int32_t *out, size_t count, const pph_json *list)
 {
     assert_int_equal(pph_json_size(list), count);
@@ -66,10 +33,7 @@ static void read_ids(int32_t *out, size_t count, const pph_json *list)
 static void read_case(llava_case *c, const pph_json *json)
 {
     const pph_json *rows = pph_json_get(json, "rows"), *logits = pph_json_get(json, "logits");
-    snprintf(c->name, sizeof c->name, "%s", pph_json_string(pph_json_get(json, "name")).data);
-    snprintf(c->space, sizeof c->space, "%s", pph_json_string(pph_json_get(json, "space")).data);
-    c->config = pph_json_string(pph_json_get(json, "config")).data;
-    read_tensors(c, json);
+    llava_files_read(&c->files, json);
     c->count = pph_json_size(rows);
     c->width = pph_json_size(pph_json_at(rows, 0));
     c->rows = pph_alloc_array(c->count * c->width, sizeof(float));
@@ -82,11 +46,6 @@ static void read_case(llava_case *c, const pph_json *json)
         c->logits[i] = (float)pph_json_number(pph_json_at(logits, i));
     read_ids(c->prompt, PROMPT, pph_json_get(json, "prompt"));
     read_ids(c->greedy, GREEDY, pph_json_get(json, "greedy"));
-    pph_llava_config config;
-    assert_int_equal(
-        pph_config_parse_llava(&config, "config.json", c->config, strlen(c->config), NULL), PPH_OK);
-    c->side = (size_t)config.tower.image;
-    assert_int_equal(config.rows, c->count);
 }
 
 static int set_up(void **state)
@@ -113,25 +72,12 @@ static int tear_down(void **state)
     return 0;
 }
 
-static made_folder write_folder(const llava_case *c)
-{
-    made_folder folder = make_folder();
-    char path[160];
-    uint64_t seeds[TENSORS];
-    for (size_t i = 0; i < c->tensor_count; i++)
-        seeds[i] = synthetic_seed(c->space, c->tensors[i].name);
-    put_text(&folder, "config.json", c->config);
-    snprintf(path, sizeof path, "%s/model.safetensors", folder.path);
-    assert_true(synthetic_write(path, c->tensors, seeds, c->tensor_count));
-    return folder;
-}
-
 static float *make_pixels(const llava_case *c)
 {
-    size_t count = 3 * c->side * c->side;
+    size_t count = 3 * c->files.side * c->files.side;
     float *pixels = pph_alloc_array(count, sizeof *pixels);
     assert_non_null(pixels);
-    synthetic_noise(synthetic_seed(c->space, "pixels"), 0, count, 0, 1, 0, 1, pixels);
+    synthetic_noise(synthetic_seed(c->files.space, "pixels"), 0, count, 0, 1, 0, 1, pixels);
     return pixels;
 }
 
@@ -141,7 +87,7 @@ static pph_llava_vision *open_vision(const llava_case *c, const char *path, pph_
     pph_llava_vision *vision = NULL;
     pph_error err;
     if (pph_llava_vision_open(&vision, path, precision, team, &err) != PPH_OK)
-        fail_msg("%s: %s", c->name, err.message);
+        fail_msg("%s: %s", c->files.name, err.message);
     return vision;
 }
 
@@ -162,8 +108,8 @@ static void check_rows(const llava_case *c, pph_llava_vision *vision, double all
     const pph_llava_vision_info *info = pph_llava_vision_describe(vision);
     assert_int_equal(info->rows, c->count);
     assert_int_equal(info->width, c->width);
-    assert_int_equal(info->side, c->side);
-    size_t picture = 3 * c->side * c->side, size = c->count * c->width;
+    assert_int_equal(info->side, c->files.side);
+    size_t picture = 3 * c->files.side * c->files.side, size = c->count * c->width;
     float *one = make_pixels(c), *pixels = pph_alloc_array(3 * picture, sizeof *pixels);
     float *out = pph_alloc_array(3 * size, sizeof *out);
     assert_true(pixels && out);
@@ -173,7 +119,7 @@ static void check_rows(const llava_case *c, pph_llava_vision *vision, double all
     assert_int_equal(pph_llava_vision_embed(vision, 3, pixels, out, NULL), PPH_OK);
     double far = distance(out, c->rows, size);
     if (!(far <= allowed))
-        fail_msg("%s: rows are %g away, at most %g is allowed", c->name, far, allowed);
+        fail_msg("%s: rows are %g away, at most %g is allowed", c->files.name, far, allowed);
     assert_memory_equal(out, out + 2 * size, size * sizeof *out);
     assert_true(distance(out + size, c->rows, size) > 0.01);
     pph_free(one);
@@ -190,7 +136,7 @@ static void rows_are_those_of_transformers(void **state)
     } cases[] = {{PPH_PRECISION_F32, 3e-6}, {PPH_PRECISION_AUTO, 0.03}};
     for (size_t i = 0; i < PPH_COUNT(f->at); i++)
         for (size_t k = 0; k < PPH_COUNT(cases); k++) {
-            made_folder folder = write_folder(&f->at[i]);
+            made_folder folder = llava_files_write(&f->at[i].files);
             pph_llava_vision *vision =
                 open_vision(&f->at[i], folder.path, f->team, cases[k].precision);
             remove_folder(&folder);
@@ -203,121 +149,6 @@ static void rows_are_those_of_transformers(void **state)
 
 /* ---- picture parts ---- */
 
-/* The name in a picture part; false for what it leaves out. */
-static bool part_name(const char *name, bool swapped, char *out, size_t size)
-{
-    static const char *const layer[][2] = {
-        {"self_attn.q_proj", "attn_q"}, {"self_attn.k_proj", "attn_k"},
-        {"self_attn.v_proj", "attn_v"}, {"self_attn.out_proj", "attn_out"},
-        {"layer_norm1", "ln1"},         {"layer_norm2", "ln2"},
-    };
-    static const char *const whole[][2] = {
-        {"embeddings.class_embedding", "v.class_embd"},
-        {"embeddings.patch_embedding.weight", "v.patch_embd.weight"},
-        {"embeddings.position_embedding.weight", "v.position_embd.weight"},
-        {"pre_layrnorm.weight", "v.pre_ln.weight"},
-        {"pre_layrnorm.bias", "v.pre_ln.bias"},
-        {"post_layernorm.weight", "v.post_ln.weight"},
-        {"post_layernorm.bias", "v.post_ln.bias"},
-        {"linear_1.weight", "mm.0.weight"},
-        {"linear_1.bias", "mm.0.bias"},
-        {"linear_2.weight", "mm.2.weight"},
-        {"linear_2.bias", "mm.2.bias"},
-    };
-    for (size_t i = 0; i < PPH_COUNT(whole); i++)
-        if (pph_str_ends(pph_str_view(name), whole[i][0])) {
-            snprintf(out, size, "%s", whole[i][1]);
-            return true;
-        }
-    const char *at = strstr(name, "encoder.layers.");
-    if (!at)
-        return false;
-    int number = atoi(at + 15);
-    at = strchr(at + 15, '.') + 1;
-    const char *kind = strrchr(at, '.');
-    const char *part = strstr(at, "mlp.fc1")   ? swapped ? "ffn_down" : "ffn_up"
-                       : strstr(at, "mlp.fc2") ? swapped ? "ffn_up" : "ffn_down"
-                                               : NULL;
-    for (size_t i = 0; !part && i < PPH_COUNT(layer); i++)
-        if (strncmp(at, layer[i][0], strlen(layer[i][0])) == 0)
-            part = layer[i][1];
-    assert_non_null(part);
-    snprintf(out, size, "v.blk.%d.%s%s", number, part, kind);
-    return true;
-}
-
-static void put_keys(pph_buffer *out, const llava_case *c, const pph_llava_config *config,
-                     int layers)
-{
-    const pph_clip_tower *v = &config->tower.vision;
-    float epsilon = v->epsilon;
-    uint32_t bits;
-    memcpy(&bits, &epsilon, sizeof bits);
-    gguf_pair_text(out, "general.architecture", "clip");
-    gguf_pair_text(out, "clip.projector_type", "mlp");
-    gguf_pair_u32(out, "clip.vision.image_size", (uint32_t)c->side);
-    gguf_pair_u32(out, "clip.vision.patch_size", (uint32_t)config->tower.patch);
-    gguf_pair_u32(out, "clip.vision.embedding_length", (uint32_t)v->width);
-    gguf_pair_u32(out, "clip.vision.feed_forward_length", (uint32_t)v->intermediate);
-    gguf_pair_u32(out, "clip.vision.attention.head_count", (uint32_t)v->heads);
-    gguf_pair_u32(out, "clip.vision.block_count", (uint32_t)layers);
-    gguf_key(out, "clip.vision.attention.layer_norm_epsilon", 6);
-    gguf_number(out, bits, 4);
-    gguf_key(out, "clip.use_gelu", 7);
-    gguf_number(out, 0, 1);
-}
-
-enum { KEYS = 10 };
-
-/* swapped   ffn_up and ffn_down have each other's names
- * trimmed   without the last layer and the norm after it, as one converter leaves them out
- * extra     a projector's width more than the tensors have; breaks the file's own sense */
-static made_folder write_part(const llava_case *c, bool swapped, bool trimmed, char path[160])
-{
-    pph_llava_config config;
-    pph_buffer file = {0}, infos = {0}, data = {0};
-    size_t count = 0;
-    assert_int_equal(
-        pph_config_parse_llava(&config, "config.json", c->config, strlen(c->config), NULL), PPH_OK);
-    int layers = config.tower.vision.layers - trimmed;
-    char last[16];
-    snprintf(last, sizeof last, "v.blk.%d.", layers);
-    for (size_t i = 0; i < c->tensor_count; i++) {
-        const synthetic_tensor *t = &c->tensors[i];
-        char name[80];
-        if (!part_name(t->name, swapped, name, sizeof name) || strstr(name, last) == name ||
-            (trimmed && strstr(name, "post_ln")))
-            continue;
-        uint64_t shape[4];
-        for (int d = 0; d < t->rank; d++)
-            shape[d] = t->shape[t->rank - 1 - d];
-        gguf_tensor(&infos, name, (uint32_t)t->rank, shape, 0, data.size);
-        size_t elements = synthetic_elements(t);
-        float *values = pph_alloc_array(elements, sizeof *values);
-        assert_non_null(values);
-        synthetic_noise(synthetic_seed(c->space, t->name), 0, elements, t->mean, t->scale,
-                        t->period, t->spike, values);
-        assert_int_equal(pph_buffer_append(&data, values, elements * sizeof *values, NULL), PPH_OK);
-        while (data.size % 32)
-            gguf_number(&data, 0, 1);
-        pph_free(values);
-        count++;
-    }
-    gguf_begin(&file, 3, count, KEYS);
-    put_keys(&file, c, &config, layers);
-    assert_int_equal(pph_buffer_append(&file, infos.data, infos.size, NULL), PPH_OK);
-    while (file.size % 32)
-        gguf_number(&file, 0, 1);
-    assert_int_equal(pph_buffer_append(&file, data.data, data.size, NULL), PPH_OK);
-    made_folder folder = make_folder();
-    snprintf(path, 160, "%s/mmproj.gguf", folder.path);
-    assert_int_equal(pph_file_write(path, file.data, file.size, NULL), PPH_OK);
-    pph_buffer_deinit(&file);
-    pph_buffer_deinit(&infos);
-    pph_buffer_deinit(&data);
-    return folder;
-}
-
 /* The case of default settings, whose numbers F32 holds exactly. */
 static void picture_parts_give_the_same(void **state)
 {
@@ -325,14 +156,14 @@ static void picture_parts_give_the_same(void **state)
     const llava_case *c = &f->at[0];
     for (int form = 0; form < 4; form++) {
         char path[160];
-        made_folder folder = write_part(c, form & 1, form & 2, path);
+        made_folder folder = llava_files_write_part(&c->files, form & 1, form & 2, path);
         pph_llava_vision *vision = open_vision(c, path, f->team, PPH_PRECISION_F32);
         check_rows(c, vision, 3e-6);
         const pph_llava_vision_info *info = pph_llava_vision_describe(vision);
         assert_int_equal(info->image_token, -1);
         uint32_t width, height;
         assert_true(pph_recipe_fixed_size(&info->recipe, &width, &height));
-        assert_true(info->recipe.pad_square && width == c->side && height == c->side);
+        assert_true(info->recipe.pad_square && width == c->files.side && height == c->files.side);
         pph_llava_vision_close(&vision);
         remove_folder(&folder);
     }
@@ -367,7 +198,7 @@ static void an_answer_about_a_picture(void **state)
     fixture *f = *state;
     for (size_t i = 0; i < PPH_COUNT(f->at); i++) {
         const llava_case *c = &f->at[i];
-        made_folder folder = write_folder(c);
+        made_folder folder = llava_files_write(&c->files);
         pph_error err;
         pph_llava_vision *vision = open_vision(c, folder.path, f->team, PPH_PRECISION_F32);
         pph_decoder *decoder = NULL;
@@ -375,7 +206,7 @@ static void an_answer_about_a_picture(void **state)
         options.precision = PPH_PRECISION_F32;
         options.cache = PPH_F32;
         if (pph_decoder_open(&decoder, folder.path, &options, &err) != PPH_OK)
-            fail_msg("%s: %s", c->name, err.message);
+            fail_msg("%s: %s", c->files.name, err.message);
         remove_folder(&folder);
         assert_int_equal(pph_decoder_describe(decoder)->width, c->width);
         float *pixels = make_pixels(c), logits[VOCABULARY];
@@ -399,7 +230,7 @@ static void an_answer_about_a_picture(void **state)
             logits);
         double far = distance(logits, c->logits, VOCABULARY);
         if (!(far < 2e-5))
-            fail_msg("%s: logits are %g away", c->name, far);
+            fail_msg("%s: logits are %g away", c->files.name, far);
         for (size_t k = 0; k < GREEDY; k++) {
             int32_t next = best_word(logits);
             assert_int_equal(next, c->greedy[k]);
@@ -465,7 +296,7 @@ static void no_file_brings_it_down(const llava_case *c, pph_team *team, const ch
         assert_int_equal(pph_file_write(file, bytes.data, size, NULL), PPH_OK);
         pph_status status = pph_llava_vision_open(&vision, path, PPH_PRECISION_F32, team, &err);
         if (status == PPH_OK)
-            fail_msg("%s: %zu of %zu bytes are enough", c->name, size, bytes.size);
+            fail_msg("%s: %zu of %zu bytes are enough", c->files.name, size, bytes.size);
         assert_true(err.message[0]);
     }
     pph_buffer_deinit(&bytes);
@@ -476,10 +307,10 @@ static void files_cut_short_are_refused(void **state)
     fixture *f = *state;
     const llava_case *c = &f->at[0];
     char path[160];
-    made_folder folder = write_part(c, false, false, path);
+    made_folder folder = llava_files_write_part(&c->files, false, false, path);
     no_file_brings_it_down(c, f->team, path, path);
     remove_folder(&folder);
-    folder = write_folder(c);
+    folder = llava_files_write(&c->files);
     snprintf(path, sizeof path, "%s/model.safetensors", folder.path);
     no_file_brings_it_down(c, f->team, folder.path, path);
     remove_folder(&folder);
@@ -490,7 +321,7 @@ static void no_memory_is_an_answer(void **state)
 {
     fixture *f = *state;
     const llava_case *c = &f->at[0];
-    made_folder folder = write_folder(c);
+    made_folder folder = llava_files_write(&c->files);
     float *pixels = make_pixels(c);
     float *out = pph_alloc_array(c->count * c->width, sizeof *out);
     assert_non_null(out);

@@ -1,19 +1,27 @@
-"""Write llava.json: what transformers gives for small random LLaVAs, of pictures and of prompts with one.
+"""Write llava.json: what transformers gives for small random LLaVAs, of pictures and of prompts with one; and
+llava_chat.json: conversations about picture files, from their words and bytes on.
 
-    reference-env run python3 tests/golden/model/make_llava.py
+    reference-env run python3 tests/golden/model/make_llava.py        ("chat" behind it: the second alone)
 
 Weights and pixels are not stored, but made from the hash of their names by synthetic.py, which
 tests/model/synthetic.c repeats. Stored are the rows that a picture becomes, the logits after a prompt
 that holds it, and the tokens that follow when the most probable one is taken each time; computed in f32
 from weights that were first rounded to the type of the case's file. Of the numbers that a case's "space"
 may end in, the first is taken that makes no choice a close one.
+
+The conversations' tokenizer has a token for every byte, <s>, </s> and <image>; their words stand in the form
+of LLaVA 1.5 on the hub. Their pictures are PNG files, of the size that the tower takes and of another, which
+Pillow brings to it by CLIP's recipe.
 """
+import base64
+import io
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 HERE = Path(__file__).resolve().parent
@@ -133,7 +141,107 @@ def run(case):
     raise SystemExit(f"{case['name']}: every choice is close")
 
 
-lines = []
-for made in map(run, CASES):
-    lines.append("{" + ",\n  ".join(json.dumps(k) + ": " + json.dumps(v, separators=(",", ":")) for k, v in made.items()) + "}")
-(HERE / "llava.json").write_text('{"cases": [\n' + ",\n".join(lines) + "\n]}\n")
+BYTES, START, END, PICTURE, CHAT_TOKENS = 256, 256, 257, 258, 12
+CHAT = dict(name="chat", dtype="float32", naming="hub", config=dict(
+    model_type="llava", image_token_index=PICTURE, vision_config=vision(48, 3, 3, 80, 42, 14),
+    text_config=dict(text(64, 4, 2, 96, 2), vocab_size=264, max_position_embeddings=384, bos_token_id=START,
+                     eos_token_id=END)))
+CONVERSATIONS = [
+    [("user", [0], "What is it?")],
+    [("user", [0], "Where does it live?")],
+    [("user", [1], "What is it?")],
+    [("user", [0, 1], "Which is larger?")],
+    [("user", [1], "What is it?"), ("assistant", [], "A kite."), ("user", [], "Whose?")],
+    [("user", [0], "And this?"), ("assistant", [], "A key."), ("user", [1, 0], "Both?")],
+    [("user", [], "No picture at all.")],
+]
+
+
+def tokenizer():
+    itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in itself]
+    letters = {chr(b): b for b in itself} | {chr(256 + i): b for i, b in enumerate(others)}
+    marks = [dict(id=START + i, content=mark, special=True) for i, mark in enumerate(["<s>", "</s>", "<image>"])]
+    start = dict(type="TemplateProcessing", special_tokens={"<s>": dict(id="<s>", ids=[START], tokens=["<s>"])},
+                 single=[dict(SpecialToken=dict(id="<s>", type_id=0)), dict(Sequence=dict(id="A", type_id=0))],
+                 pair=[dict(Sequence=dict(id="A", type_id=0)), dict(Sequence=dict(id="B", type_id=1))])
+    return dict(added_tokens=marks, normalizer=None, post_processor=start, decoder=dict(type="ByteLevel"),
+                pre_tokenizer=dict(type="ByteLevel", add_prefix_space=False, use_regex=False),
+                model=dict(type="BPE", merges=[], vocab=letters))
+
+
+def png(width, height, seed):
+    y, x = np.mgrid[0:height, 0:width]
+    spots = np.stack([(x // (3 + seed) + y // 5) % 3 * 90 + 30, (x * 5 + seed * 40) // 8 * 8 % 256,
+                      (y * (7 - seed)) // 16 * 16 % 256], axis=-1).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(spots).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def seen(data, side):
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    width, height = image.size
+    scale = side / min(width, height)
+    size = (side, int(side * height / width)) if width < height else (int(side * width / height), side)
+    image = image if scale == 1 and width == height else image.resize(size, Image.Resampling.BICUBIC)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    values = np.asarray(image.crop((left, top, left + side, top + side)), dtype=np.float32) / 255
+    mean = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
+    std = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
+    return torch.from_numpy(((values - mean) / std).transpose(2, 0, 1).copy())
+
+
+def chat_ids(turns, rows):
+    ids, words = [START], ""
+    for role, pictures, said in turns:
+        words += role.upper() + ": "
+        for _ in pictures:
+            ids += list(words.encode()) + [PICTURE] * rows
+            words = "\n"
+        words += said + " "
+    return ids + list((words + "ASSISTANT:").encode())
+
+
+def converse(model, pictures, rows, turns):
+    ids, shown = chat_ids(turns, rows), [pictures[i] for _, which, _ in turns for i in which]
+    margin, greedy = 1e9, []
+    for _ in range(CHAT_TOKENS):
+        pixels = dict(pixel_values=torch.stack(shown)) if shown else {}
+        logits = model(input_ids=torch.tensor([ids + greedy]), use_cache=False, **pixels).logits[0, -1]
+        best = torch.topk(logits, 2)
+        margin = min(margin, float(best.values[0] - best.values[1]))
+        greedy.append(int(best.indices[0]))
+        if margin < 0.04 or greedy[-1] >= BYTES:
+            return None, 0
+    said = [dict(role=role, pictures=which, text=said) for role, which, said in turns]
+    return dict(turns=said, prompt_tokens=len(ids), greedy=greedy), margin
+
+
+def chat():
+    model, files = build(CHAT["config"]), [png(42, 42, 1), png(61, 47, 2)]
+    pictures = [seen(data, 42) for data in files]
+    for number in range(3000):
+        case = dict(CHAT, space=f"llava chat {number}")
+        tensors, conversations = weights(case, model), []
+        with torch.no_grad():
+            for turns in CONVERSATIONS:
+                made, margin = converse(model, pictures, 9, turns)
+                if not made:
+                    break
+                conversations.append(made)
+        if len(conversations) == len(CONVERSATIONS) and len({tuple(c["greedy"]) for c in conversations}) > 5:
+            print(case["space"], file=sys.stderr)
+            return dict(case, config=json.dumps(CHAT["config"]), tensors=tensors, tokenizer=json.dumps(tokenizer()),
+                        pictures=[base64.b64encode(data).decode() for data in files], conversations=conversations)
+    raise SystemExit("chat: every choice is close")
+
+
+def written(made):
+    return "{" + ",\n  ".join(json.dumps(k) + ": " + json.dumps(v, separators=(",", ":")) for k, v in made.items()) + "}"
+
+
+if __name__ == "__main__":
+    if "chat" not in sys.argv:
+        (HERE / "llava.json").write_text('{"cases": [\n' + ",\n".join(map(written, map(run, CASES))) + "\n]}\n")
+    (HERE / "llava_chat.json").write_text(written(chat()) + "\n")
