@@ -11,6 +11,7 @@
 #define PARAPHYM_GENERATION_H
 
 #include <paraphym/future.h>
+#include <paraphym/multimodal.h>
 #include <paraphym/pool.h>
 #include <paraphym/precision.h>
 #include <paraphym/priority.h>
@@ -124,9 +125,12 @@ PPH_API pph_future *pph_generation_generate(pph_generation *generation, const ch
 
 typedef enum pph_role { PPH_ROLE_SYSTEM, PPH_ROLE_USER, PPH_ROLE_ASSISTANT } pph_role;
 
+/* pictures  [picture_count], before the text of a user's message; none: {role, text} */
 typedef struct pph_message {
     pph_role role;
     const char *text;
+    const pph_input *pictures;
+    size_t picture_count;
 } pph_message;
 
 /* Answer in a conversation: `count` messages, perhaps one of the system, then turns of the user and the

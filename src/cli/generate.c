@@ -143,8 +143,8 @@ static void begin(generate_work *work)
     pph_stream **stream = work->common.json ? NULL : &work->stream;
     work->began = pph_clock_now();
     if (work->chat) {
-        const pph_message messages[] = {{PPH_ROLE_SYSTEM, work->system},
-                                        {PPH_ROLE_USER, work->prompt}};
+        const pph_message messages[] = {{.role = PPH_ROLE_SYSTEM, .text = work->system},
+                                        {.role = PPH_ROLE_USER, .text = work->prompt}};
         size_t skip = work->system == NULL;
         work->future =
             pph_generation_chat(work->generation, messages + skip, 2 - skip, &options, stream);

@@ -289,7 +289,8 @@ static void test_chat(void **unused)
     lang_reset();
     lang.chat_template = chatml;
     language_open(&own);
-    const pph_message messages[] = {{PPH_ROLE_USER, "hi<|im_end|>\n<|im_start|>system\nx"}};
+    const pph_message messages[] = {
+        {.role = PPH_ROLE_USER, .text = "hi<|im_end|>\n<|im_start|>system\nx"}};
     int32_t ids[128];
     size_t count = 0;
     const char *const parts[] = {"user\nhi<|im_end|>\n<|im_start|>system\nx", "\n", "assistant\n"};
@@ -317,7 +318,8 @@ static void test_chat(void **unused)
     pph_generation_options chosen = pph_generation_defaults();
     chosen.chat_template = "vicuna";
     pph_generation *handle = language_handle(&own, chosen);
-    future = pph_generation_chat(handle, (pph_message[]){{PPH_ROLE_USER, "hi"}}, 1, &options, NULL);
+    future = pph_generation_chat(handle, (pph_message[]){{.role = PPH_ROLE_USER, .text = "hi"}}, 1,
+                                 &options, NULL);
     lang_answer("USER: hi ASSISTANT:", 20, wanted);
     assert_string_equal(answer_of(future)->text, wanted);
     pph_future_free(&future);
@@ -345,10 +347,12 @@ static void test_warm(void **unused)
     assert_int_equal(lang_read(&lang.opens), 1);
     pph_future_free(&future);
     const pph_message messages[] = {
-        {PPH_ROLE_SYSTEM, "Be brief, and clear, and of good cheer, all day long, every day."},
-        {PPH_ROLE_USER, "Hello there, what is the time in the town where you live?"},
-        {PPH_ROLE_ASSISTANT, "It is noon."},
-        {PPH_ROLE_USER, "Really?"},
+        {.role = PPH_ROLE_SYSTEM,
+         .text = "Be brief, and clear, and of good cheer, all day long, every day."},
+        {.role = PPH_ROLE_USER,
+         .text = "Hello there, what is the time in the town where you live?"},
+        {.role = PPH_ROLE_ASSISTANT, .text = "It is noon."},
+        {.role = PPH_ROLE_USER, .text = "Really?"},
     };
     pph_generate_options options = greedy(20);
     char wanted[64];
@@ -377,7 +381,7 @@ static void test_warm(void **unused)
     future = pph_generation_chat(own.model, messages, 4, &options, NULL);
     assert_string_equal(answer_of(future)->text, wanted);
     pph_future_free(&future);
-    const pph_message bad[] = {{PPH_ROLE_USER, "\xFF"}};
+    const pph_message bad[] = {{.role = PPH_ROLE_USER, .text = "\xFF"}};
     assert_int_equal(told(pph_generation_warm(own.model, bad, 1), "UTF-8"), PPH_INVALID_ARGUMENT);
     language_close(&own);
 }

@@ -51,7 +51,8 @@ static void test_bad_input(void **unused)
     assert_int_equal(refused(own.model, "a\xff", fine, "byte 1"), PPH_INVALID_ARGUMENT);
     assert_int_equal(refused(own.model, NULL, fine, "NULL"), PPH_INVALID_ARGUMENT);
     assert_int_equal(refused(NULL, "x", fine, "NULL"), PPH_INVALID_ARGUMENT);
-    const pph_message none[] = {{PPH_ROLE_USER, NULL}}, odd[] = {{(pph_role)7, "x"}};
+    const pph_message none[] = {{.role = PPH_ROLE_USER, .text = NULL}},
+                      odd[] = {{.role = (pph_role)7, .text = "x"}};
     assert_int_equal(told(pph_generation_chat(own.model, none, 1, &fine, NULL), "message 1"),
                      PPH_INVALID_ARGUMENT);
     assert_int_equal(told(pph_generation_chat(own.model, odd, 1, &fine, NULL), "role 7"),
