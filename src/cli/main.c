@@ -16,6 +16,7 @@ static const pph_command commands[] = {
     {"generate", "[options] PROMPT|-", "go on with a text", pph_generate_run},
     {"tokenize", "[options] TEXT|-...", "texts to tokens, a line each", pph_tokenize_run},
     {"inspect", "[options] [MODEL]", "what is in a model", pph_inspect_run},
+    {"config", "[options]", "what is set, and where each value comes from", pph_config_run},
     {"models", "[options] [MODEL]...", "the models on this machine, a line each", pph_models_run},
     {"bench", "embed|generate [options]", "how fast a model runs here", pph_bench_run},
 };
