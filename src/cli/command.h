@@ -22,7 +22,7 @@ struct pph_command {
 };
 
 pph_command_run pph_embed_run, pph_similarity_run, pph_tokenize_run, pph_inspect_run,
-    pph_models_run, pph_bench_run, pph_rerank_run, pph_generate_run, pph_config_run;
+    pph_models_run, pph_bench_run, pph_rerank_run, pph_generate_run, pph_config_run, pph_chat_run;
 
 /* The options that work everywhere.
  * threads     of --threads, else of the settings; 0: one a processor

@@ -14,6 +14,7 @@ static const pph_command commands[] = {
     {"rerank", "[options] QUERY DOCUMENT...|-", "documents by how well they answer a query",
      pph_rerank_run},
     {"generate", "[options] PROMPT|-", "go on with a text", pph_generate_run},
+    {"chat", "[options]", "talk with a model that remembers", pph_chat_run},
     {"tokenize", "[options] TEXT|-...", "texts to tokens, a line each", pph_tokenize_run},
     {"inspect", "[options] [MODEL]", "what is in a model", pph_inspect_run},
     {"config", "[options]", "what is set, and where each value comes from", pph_config_run},
