@@ -35,7 +35,7 @@ static char *prompt_of(EditLine *line)
 }
 
 /* Ctrl-C: what was typed is dropped. */
-static unsigned char drop(EditLine *line, int key)
+static unsigned char drop(EditLine *line, wint_t key)
 {
     (void)key;
     pph_editor *editor = NULL;
@@ -59,7 +59,7 @@ static pph_status open_terminal(pph_editor *editor, pph_error *err)
     el_set(editor->line, EL_HIST, history, editor->history);
     /* While a line is typed Ctrl-C is a key like others. */
     el_set(editor->line, EL_SETTY, "-d", "-isig", NULL);
-    el_set(editor->line, EL_ADDFN, "paraphym-drop", "drop the line", drop);
+    el_wset(editor->line, EL_ADDFN, L"paraphym-drop", L"drop the line", drop); /* not copied */
     el_set(editor->line, EL_BIND, "^C", "paraphym-drop", NULL);
     el_source(editor->line, NULL);
     history(editor->history, &event, H_SETSIZE, HISTORY_LINES);
