@@ -39,7 +39,7 @@ typedef struct pph_agent pph_agent;
  * tags               [tag_count], of the stored memories; none: "conversation"
  * filter             which memories may be found; NULL: the user's where one is named, else all
  * memories           found at most, 1 to 100; 0: 10
- * memory_characters  that their lines take at most, with the headline; 0: 2,000
+ * memory_characters  that their lines take at most, with the headline; one memory's text a quarter of it; 0: 2,000
  * memory_read_timeout_ms   for looking; 0: PARAPHYM_MEMORY_TIMEOUT_MS of the environment, else 5,000
  * memory_write_timeout_ms  after which a turn does not wait any longer for its being stored; 0: 5,000
  * history            [history_count], what was said before: the user and the assistant by turns */

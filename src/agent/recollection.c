@@ -77,8 +77,13 @@ static size_t cut(pph_str text, size_t room)
     return word ? word : at;
 }
 
-/* Add one memory where there is room. *room: characters that are left. */
-static pph_status add_hit(pph_recollection *out, const pph_memory_hit *hit, size_t *room,
+/* What is left to the lines, and to one memory's text at most, in characters. */
+typedef struct space {
+    size_t left, text;
+} space;
+
+/* Add one memory where there is room. */
+static pph_status add_hit(pph_recollection *out, const pph_memory_hit *hit, space *room,
                           pph_error *err)
 {
     char label[48];
@@ -86,22 +91,22 @@ static pph_status add_hit(pph_recollection *out, const pph_memory_hit *hit, size
     PPH_TRY(add_memory(&out->texts, &hit->item, err));
     pph_str text = {(const char *)out->texts.data + begin, out->texts.size - begin};
     size_t lead = (size_t)snprintf(label, sizeof label, "[Relevance: %.2f] ", hit->relevance) + 1;
-    size_t wanted = characters_of(text);
-    bool whole = lead + wanted <= *room;
-    if (!text.size || (!whole && lead + CUT_LEAST + 1 > *room)) {
+    size_t taken = characters_of(text), most = room->left > lead ? room->left - lead : 0;
+    most = PPH_MIN(most, room->text);
+    if (!text.size || (taken > most && most <= CUT_LEAST)) {
         out->texts.size = begin;
         out->left += text.size > 0;
         return PPH_OK;
     }
-    if (!whole) {
-        out->texts.size = begin + cut(text, *room - lead - 1);
+    if (taken > most) {
+        out->texts.size = begin + cut(text, most - 1);
         PPH_TRY(pph_buffer_append(&out->texts, ellipsis, sizeof ellipsis - 1, err));
     }
     text = (pph_str){(const char *)out->texts.data + begin, out->texts.size - begin};
     if (!out->count)
         PPH_TRY(pph_buffer_append(&out->block, headline, sizeof headline - 1, err));
     PPH_TRY(pph_buffer_print(&out->block, err, "%s%.*s\n", label, (int)text.size, text.data));
-    *room -= whole ? lead + wanted : *room;
+    room->left -= lead + characters_of(text);
     PPH_TRY(pph_buffer_append(&out->texts, "", 1, err));
     out->used[out->count++] = (pph_agent_recalled){.id = hit->item.id, .relevance = hit->relevance};
     return PPH_OK;
@@ -119,7 +124,9 @@ pph_status pph_recollection_write(pph_recollection *out, const pph_memory_hit *h
                                   const pph_memory_id *known, size_t known_count, size_t most,
                                   size_t characters, pph_error *err)
 {
-    size_t head = sizeof headline - 1, room = characters > head ? characters - head : 0;
+    size_t head = sizeof headline - 1;
+    space room = {characters > head ? characters - head : 0,
+                  PPH_MAX(characters / 4, (size_t)2 * CUT_LEAST)};
     out->used = pph_alloc_array(most, sizeof *out->used);
     if (!out->used)
         return PPH_FAIL_MEMORY(err, most * sizeof *out->used);

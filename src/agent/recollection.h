@@ -19,8 +19,8 @@ typedef struct pph_recollection {
 
 void pph_recollection_deinit(pph_recollection *recollection);
 
-/* Write what was found, up to `most` memories and `characters` in all. The last line that does not fit whole
- * is cut behind a word, where enough of it fits.
+/* Write what was found, up to `most` memories and `characters` in all. A text that does not fit whole,
+ * or takes more than a quarter of that, is cut behind a word, where enough of it fits.
  * known   [known_count], memories that are passed over: they stand in the prompt already
  * out     starts as {0}
  * Errors  PPH_OUT_OF_MEMORY */

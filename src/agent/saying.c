@@ -180,6 +180,11 @@ void pph_saying_stop(pph_saying *saying, const pph_error *why)
     release(saying); /* the hook's */
 }
 
+static void say_shut_down(pph_error *out)
+{
+    (void)PPH_FAIL(out, PPH_SHUTTING_DOWN, "the shared runtime was shut down during the turn");
+}
+
 /* The reader has gone, or the runtime shuts down. */
 static void on_gone(void *context)
 {
@@ -189,7 +194,7 @@ static void on_gone(void *context)
         pph_future_cancel(saying->future);
         return;
     }
-    (void)PPH_FAIL(&why, PPH_SHUTTING_DOWN, "the shared runtime was shut down during the turn");
+    say_shut_down(&why);
     pph_saying_stop(saying, &why);
 }
 
@@ -210,6 +215,9 @@ static void leave(pph_saying *saying)
 static void fail(pph_saying *saying, const pph_error *why)
 {
     pph_error how = *why;
+    /* It was there when the turn began. */
+    if (how.status == PPH_RUNTIME_UNAVAILABLE)
+        say_shut_down(&how);
     step_aside(saying); /* whoever sees it done may take the next turn */
     bool mine = pph_future_fail(saying->future, &how);
     /* What others ended it with counts. */

@@ -99,10 +99,31 @@ int pph_command_finish(int status)
     return pph_command_failed(&error);
 }
 
+/* What no option said, the settings do. Returns as pph_command_parse. */
+static int apply_settings(pph_common *common, const pph_command *self)
+{
+    pph_error error;
+    pph_log_level level;
+    common->threads_given = common->threads >= 0;
+    if (pph_settings_load(common->config, common->from_file, &error) != PPH_OK)
+        return pph_command_failed(&error);
+    const char *precision = common->precision_name, *log = common->log_name;
+    if (!common->threads_given &&
+        pph_setting_integer(PPH_SETTING_THREADS, &common->threads, &error) != PPH_OK)
+        return pph_command_failed(&error);
+    if (pph_log_parse_level(log ? log : pph_setting_text(PPH_SETTING_LOG), &level, &error) !=
+            PPH_OK ||
+        pph_precision_parse(precision ? precision : pph_setting_text(PPH_SETTING_PRECISION),
+                            &common->precision, &error) != PPH_OK)
+        return pph_command_usage(self, "%s", error.message);
+    pph_log_set_level(level);
+    return -1;
+}
+
 int pph_command_parse(pph_common *common, const pph_command *self, const pph_option *own, int argc,
                       char **argv, pph_option_take *take, void *context)
 {
-    *common = (pph_common){.precision_name = "auto", .log_name = "warn"};
+    *common = (pph_common){.threads = -1};
     const pph_option shared[] = {
         {"model", 'm', PPH_OPTION_TEXT, &common->model, 0, 0, "MODEL",
          "a model's folder or id (default: PARAPHYM_MODEL, else the built-in one)"},
@@ -113,20 +134,18 @@ int pph_command_parse(pph_common *common, const pph_command *self, const pph_opt
          "auto, f32, bf16 or int8"},
         {"log", 0, PPH_OPTION_TEXT, &common->log_name, 0, 0, "LEVEL",
          "off, error, warn, info or debug"},
+        {"config", 0, PPH_OPTION_TEXT, &common->config, 0, 0, "FILE",
+         "settings (PARAPHYM_CONFIG, else config.json among the user's)"},
         {"help", 'h', PPH_OPTION_FLAG, &common->help, 0, 0, NULL, "this page"},
         {0}};
     const pph_option *const tables[] = {own, shared, NULL};
     pph_error error;
-    pph_log_level level;
-    if (pph_options_parse(tables, argc, argv, take, context, &error) != PPH_OK ||
-        pph_log_parse_level(common->log_name, &level, &error) != PPH_OK ||
-        pph_precision_parse(common->precision_name, &common->precision, &error) != PPH_OK)
+    if (pph_options_parse(tables, argc, argv, take, context, &error) != PPH_OK)
         return pph_command_usage(self, "%s", error.message);
-    pph_log_set_level(level);
     if (common->model && !*common->model)
         return pph_command_usage(self, "-m needs a model: its value is empty");
     if (!common->help)
-        return -1;
+        return apply_settings(common, self);
     printf("Usage: paraphym %s %s\n\n%s.\n\n", self->name, self->usage, self->summary);
     pph_options_help(tables);
     return pph_command_finish(PPH_EXIT_OK);

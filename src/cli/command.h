@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "cli/options.h"
+#include "cli/settings.h"
 #include "pool/catalogue.h"
 #include <paraphym/precision.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@ struct pph_command {
 
 pph_command_run pph_ask_run;
 pph_command_run pph_bench_run;
+pph_command_run pph_chat_run;
+pph_command_run pph_config_run;
 pph_command_run pph_convert_run;
 pph_command_run pph_embed_run;
 pph_command_run pph_generate_run;
@@ -33,16 +36,21 @@ pph_command_run pph_rerank_run;
 pph_command_run pph_similarity_run;
 pph_command_run pph_tokenize_run;
 
-/* The options that work everywhere. */
+/* The options that work everywhere.
+ * threads     of --threads, else of the settings; 0: one a processor
+ * precision_name, log_name, config  --precision, --log, --config, or NULL
+ * from_file   which settings the file has set */
 typedef struct pph_common {
     const char *model; /* -m, or NULL */
-    long threads;      /* 0: one a processor */
-    const char *precision_name, *log_name;
+    long threads;
+    bool threads_given;
+    const char *precision_name, *log_name, *config;
     pph_precision precision;
     bool json, help;
+    bool from_file[PPH_SETTING_COUNT];
 } pph_common;
 
-/* Parse with the common options added; apply --log and --precision. On --help print the command's
+/* Parse with the common options added; read the settings; apply --log and --precision. On --help print the command's
  * usage and its options. Returns -1 to go on, else the exit status to leave with. */
 int pph_command_parse(pph_common *common, const pph_command *self, const pph_option *own, int argc,
                       char **argv, pph_option_take *take, void *context);

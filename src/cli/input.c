@@ -71,7 +71,7 @@ pph_status pph_cli_inputs_add_text(pph_cli_inputs *inputs, const char *word, pph
 }
 
 /* The first bytes of the formats that are read. */
-static bool looks_like_picture(const pph_buffer *bytes)
+bool pph_cli_input_looks_like_picture(const pph_buffer *bytes)
 {
     static const struct {
         const char *bytes;
@@ -101,7 +101,7 @@ static pph_status read_whole(pph_cli_input *out, pph_error *err)
     pph_status status = pph_file_read_fd(STDIN_FILENO, "standard input", &bytes, err);
     if (status != PPH_OK)
         return stdin_failure(status, err);
-    if (looks_like_picture(&bytes) ||
+    if (pph_cli_input_looks_like_picture(&bytes) ||
         pph_utf8_check((pph_str){(char *)bytes.data, bytes.size}) != SIZE_MAX) {
         out->kind = PPH_INPUT_IMAGE_BYTES;
         out->bytes = bytes;
@@ -196,7 +196,7 @@ static bool means_path(const char *word)
     return word[0] == '/' || strncmp(word, "./", 2) == 0 || strncmp(word, "../", 3) == 0;
 }
 
-static pph_input_kind kind_of(const pph_cli_input *input)
+pph_input_kind pph_cli_input_classify(const pph_cli_input *input)
 {
     if (input->marked)
         return PPH_INPUT_TEXT;
@@ -218,7 +218,7 @@ pph_status pph_cli_inputs_next(pph_cli_inputs *inputs, bool wait, pph_cli_input 
             *step = PPH_CLI_INPUT;
             if (is_stdin(item))
                 return read_whole(out, err);
-            out->kind = kind_of(item);
+            out->kind = pph_cli_input_classify(item);
             return PPH_OK;
         }
         PPH_TRY(next_line(inputs, wait, out, step, err));

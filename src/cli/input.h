@@ -47,6 +47,11 @@ PPH_CHECKED pph_status pph_cli_inputs_next(pph_cli_inputs *inputs, bool wait, pp
 /* All of them at once, in place of the words. Errors: PPH_TOO_LARGE past `limit` inputs. */
 PPH_CHECKED pph_status pph_cli_inputs_read(pph_cli_inputs *inputs, size_t limit, pph_error *err);
 
+/* What an input's word means, as above, where it is not "-". */
+pph_input_kind pph_cli_input_classify(const pph_cli_input *input);
+/* Whether bytes begin as a picture's file does. */
+bool pph_cli_input_looks_like_picture(const pph_buffer *bytes);
+
 /* How an input is called: the word as it was given, or the text that was read in its place. */
 pph_str pph_cli_input_name(const pph_cli_input *input);
 

@@ -20,6 +20,8 @@ static const pph_command commands[] = {
     {"tokenize", "[options] TEXT|-...", "texts to tokens, a line each", pph_tokenize_run},
     {"inspect", "[options] [MODEL]", "what is in a model", pph_inspect_run},
     {"convert", "[options] MODEL OUT.gguf", "a language model to a GGUF file", pph_convert_run},
+    {"chat", "[options]", "talk with a model that remembers", pph_chat_run},
+    {"config", "[options]", "what is set, and where each value comes from", pph_config_run},
     {"models", "[options] [MODEL]...", "the models on this machine, a line each", pph_models_run},
     {"pull", "[options] MODEL[:FILE]", "fetch a model from the hub, or go on with it",
      pph_pull_run},

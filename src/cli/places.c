@@ -53,6 +53,17 @@ pph_status pph_places_data(const char *name, char **out, pph_error *err)
     return *out ? PPH_OK : PPH_FAIL_MEMORY(err, strlen(folder) + strlen(name));
 }
 
+pph_status pph_places_config(const char *name, char **out, pph_error *err)
+{
+    const char *config = folder_in("XDG_CONFIG_HOME"), *home = folder_in("HOME");
+    *out = NULL;
+    if (!config && !home)
+        return PPH_OK;
+    *out =
+        pph_str_format("%s/%sparaphym/%s", config ? config : home, config ? "" : ".config/", name);
+    return *out ? PPH_OK : PPH_FAIL_MEMORY(err, strlen(config ? config : home) + strlen(name));
+}
+
 pph_status pph_places_store(const char *flag, char **out, pph_error *err)
 {
     const char *named = flag ? flag : getenv("PARAPHYM_STORE");

@@ -10,6 +10,10 @@
  * Errors  PPH_NOT_FOUND (neither variable is set), PPH_IO, PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_places_data(const char *name, char **out, pph_error *err);
 
+/* "$XDG_CONFIG_HOME/paraphym/NAME", or "$HOME/.config/paraphym/NAME", likewise; no folder is made. NULL where
+ * neither variable is set. Errors: PPH_OUT_OF_MEMORY. */
+PPH_CHECKED pph_status pph_places_config(const char *name, char **out, pph_error *err);
+
 /* The file of the memory: `flag` where one was given, else PARAPHYM_STORE, else "memory.db" among the
  * data. The errors are those above; an empty flag is PPH_INVALID_ARGUMENT. */
 PPH_CHECKED pph_status pph_places_store(const char *flag, char **out, pph_error *err);

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import pathlib
-import random
 import shutil
 import signal
 import struct
@@ -25,6 +24,7 @@ MODEL = ROOT / "models" / "tiny"
 EXAMPLES = MODEL / "examples"
 sys.path.insert(0, str(ROOT / "tests" / "tools"))
 import tap  # noqa: E402
+from byte_model import language_model  # noqa: E402
 
 
 def paraphym(*arguments, stdin=b"", model=MODEL, timeout=120, **variables):
@@ -383,6 +383,8 @@ def language_model(folder, context=512, sees=False):
          "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
          "model": {"type": "BPE", "merges": [], "vocab": letters}}))
     return folder
+
+
 
 
 def test_generate():

@@ -1,0 +1,42 @@
+"""A small language model of the tests' own."""
+
+import json
+import math
+import random
+import struct
+
+
+def language_model(folder, context=512):
+    """A decoder of random numbers whose tokens are bytes, as a folder of the hub has it."""
+    width, hidden, layers, vocabulary = 32, 64, 2, 258
+    noise = random.Random(5)
+    tensors = {"model.embed_tokens.weight": (vocabulary, width), "model.norm.weight": (width,),
+               "lm_head.weight": (vocabulary, width)}
+    for i in range(layers):
+        at = f"model.layers.{i}."
+        tensors |= {at + "input_layernorm.weight": (width,), at + "post_attention_layernorm.weight": (width,),
+                    at + "mlp.gate_proj.weight": (hidden, width), at + "mlp.up_proj.weight": (hidden, width),
+                    at + "mlp.down_proj.weight": (width, hidden)}
+        tensors |= {at + f"self_attn.{p}_proj.weight": (width, width) for p in "qkvo"}
+    header, data = {}, b""
+    for name, shape in tensors.items():
+        numbers = [1.0] * width if len(shape) == 1 else [noise.gauss(0, 0.3) for _ in range(math.prod(shape))]
+        packed = struct.pack(f"<{len(numbers)}f", *numbers)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(packed)]}
+        data += packed
+    text = json.dumps(header).encode()
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    (folder / "config.json").write_text(json.dumps(
+        {"model_type": "llama", "hidden_size": width, "num_attention_heads": 4, "intermediate_size": hidden,
+         "num_hidden_layers": layers, "vocab_size": vocabulary, "max_position_embeddings": context,
+         "eos_token_id": 257}))
+    itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in itself]
+    letters = {chr(b): b for b in itself} | {chr(256 + i): b for i, b in enumerate(others)}
+    marks = [{"id": 256 + i, "content": mark, "special": True} for i, mark in enumerate(["<|im_start|>", "<|im_end|>"])]
+    (folder / "tokenizer.json").write_text(json.dumps(
+        {"added_tokens": marks, "normalizer": None, "post_processor": None, "decoder": {"type": "ByteLevel"},
+         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+         "model": {"type": "BPE", "merges": [], "vocab": letters}}))
+    return folder
