@@ -28,12 +28,14 @@ typedef struct pph_generation pph_generation;
  * priority       PPH_PRIORITY_NORMAL
  * timeout_ms     of each operation, loading included: PPH_TIMEOUT; 0: none
  * chat_template  which form conversations have ("chatml"); NULL: the one that the model's own
- *                chat_template is; copied */
+ *                chat_template is; copied
+ * quantize       PPH_QUANTIZE_NONE; handles that differ in it load the model once each */
 typedef struct pph_generation_options {
     pph_precision precision;
     pph_priority priority;
     int64_t timeout_ms;
     const char *chat_template;
+    pph_quantize quantize;
 } pph_generation_options;
 
 PPH_API pph_generation_options pph_generation_defaults(void);

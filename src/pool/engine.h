@@ -12,10 +12,11 @@ typedef struct pph_engine pph_engine;
 typedef struct pph_work pph_work;
 
 /* model      what to load: a folder
- * precision  wished for */
+ * precision, quantize  wished for */
 typedef struct pph_engine_spec {
     const char *model;
     pph_precision precision;
+    pph_quantize quantize;
     pph_team *team;
 } pph_engine_spec;
 

@@ -73,7 +73,8 @@ pph_status pph_service_open(pph_multimodal **out, pph_pool *pool, const pph_embe
                         (int)it->options.priority);
     it->caller = atomic_fetch_add(&pool->callers, 1) + 1;
     pph_served *served;
-    PPH_TRY(pph_served_find(&served, pool, &kind->engine, model, it->options.precision, err));
+    PPH_TRY(pph_served_find(&served, pool, &kind->engine, model, it->options.precision,
+                            PPH_QUANTIZE_NONE, err));
     it->model = (pph_embedding *)served;
     pph_served_join(served);
     *out = PPH_TAKE(it);

@@ -22,7 +22,8 @@ static void release(pph_served **at)
 }
 
 static pph_status make(pph_served **out, pph_pool *pool, const pph_engine_kind *kind,
-                       const char *name, pph_precision precision, pph_error *err)
+                       const char *name, pph_precision precision, pph_quantize quantize,
+                       pph_error *err)
 {
     PPH_AUTO(release) pph_served *it = pph_alloc(kind->work->record_size);
     if (!it)
@@ -30,6 +31,7 @@ static pph_status make(pph_served **out, pph_pool *pool, const pph_engine_kind *
     it->pool = pool;
     it->kind = kind;
     it->precision = precision;
+    it->quantize = quantize;
     pthread_mutex_init(&it->mutex, NULL);
     pph_cond_init(&it->wake);
     pph_cond_init(&it->idle);
@@ -45,15 +47,17 @@ static pph_status make(pph_served **out, pph_pool *pool, const pph_engine_kind *
 }
 
 pph_status pph_served_find(pph_served **out, pph_pool *pool, const pph_engine_kind *kind,
-                           const char *name, pph_precision precision, pph_error *err)
+                           const char *name, pph_precision precision, pph_quantize quantize,
+                           pph_error *err)
 {
     pph_status status = PPH_OK;
     pthread_mutex_lock(&pool->mutex);
     pph_served *it = pool->served;
-    while (it && (it->kind != kind || it->precision != precision || strcmp(it->name, name) != 0))
+    while (it && (it->kind != kind || it->precision != precision || it->quantize != quantize ||
+                  strcmp(it->name, name) != 0))
         it = it->next;
     if (!it) {
-        status = make(&it, pool, kind, name, precision, err);
+        status = make(&it, pool, kind, name, precision, quantize, err);
         if (status == PPH_OK) {
             it->next = pool->served;
             pool->served = it;

@@ -21,6 +21,7 @@ struct pph_served {
     const pph_engine_kind *kind;
     char *name;
     pph_precision precision;
+    pph_quantize quantize;
     pph_metrics_model *metrics;
 
     pthread_mutex_t mutex; /* guards all below; never held while calling out of this room */
@@ -63,7 +64,8 @@ struct pph_served {
  * Errors  PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_served_find(pph_served **out, pph_pool *pool,
                                        const pph_engine_kind *kind, const char *name,
-                                       pph_precision precision, pph_error *err);
+                                       pph_precision precision, pph_quantize quantize,
+                                       pph_error *err);
 /* Waits until its workers have gone and no work is live. Pool's closing. */
 void pph_served_end(pph_served *served);
 

@@ -118,7 +118,8 @@ static pph_status open_reserved(pph_worker *worker, const pph_engine_spec *spec,
 static pph_status open_engine(pph_worker *worker, pph_loaded *out, uint64_t *bytes, pph_error *err)
 {
     pph_served *served = worker->served;
-    const pph_engine_spec spec = {served->name, served->precision, served->pool->team};
+    const pph_engine_spec spec = {served->name, served->precision, served->quantize,
+                                  served->pool->team};
     uint64_t file_bytes = 0;
     PPH_TRY(served->kind->estimate(&spec, bytes, &file_bytes, err));
     tell(served, PPH_EVENT_LOADING, NULL, *bytes, 0);
