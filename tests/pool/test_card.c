@@ -221,6 +221,9 @@ static void test_decoder(void **state)
     assert_int_equal(card->needs[PPH_PRECISION_F32], f32 + work);
     assert_int_equal(card->needs[PPH_PRECISION_BF16], bf16 + work);
     assert_int_equal(card->needs[PPH_PRECISION_INT8], int8 + work);
+    /* Quantised: whole blocks of 32; the matrix of the logits never in 4 bits. */
+    assert_int_equal(card->quantised[PPH_QUANTIZE_Q8_0], 160 + 2 * 34 + 4 * 34 + 8 * 4 + work);
+    assert_int_equal(card->quantised[PPH_QUANTIZE_Q4_0], 160 + 2 * 34 + 4 * 18 + 8 * 4 + work);
     pph_card_free(&card);
     put("llama/tokenizer.json", "{}");
     card = card_of(at("llama"));
@@ -285,11 +288,22 @@ static void test_sentence_transformers(void **state)
     (void)state;
     put("gte/config.json", "{\"model_type\":\"qwen2\",\"hidden_size\":1536,"
                            "\"max_position_embeddings\":131072}");
-    put("gte/modules.json", "[]");
+    put("gte/modules.json", "[{\"idx\":0,\"name\":\"0\",\"path\":\"\",\"type\":\"sentence_"
+                            "transformers.models.Transformer\"},"
+                            "{\"idx\":1,\"name\":\"1\",\"path\":\"1_Pooling\",\"type\":\"sentence_"
+                            "transformers.models.Pooling\"},"
+                            "{\"idx\":2,\"name\":\"2\",\"path\":\"2_Dense\",\"type\":\"sentence_"
+                            "transformers.models.Dense\"}]");
+    put("gte/1_Pooling/config.json", "{\"pooling_mode_lasttoken\":true}");
+    put("gte/2_Dense/config.json",
+        "{\"in_features\":1536,\"out_features\":1024,\"activation_function\":\"Identity\"}");
     put("gte/sentence_bert_config.json", "{\"max_seq_length\":256}");
     pph_card *card = card_of(at("gte"));
     assert_int_equal(card->capabilities, PPH_CARD_TEXTS);
     assert_int_equal(card->context, 256);
+    assert_int_equal(card->dimensions, 1024);
+    assert_false(card->supported); /* without weights, without a tokenizer */
+    says(card, "tokenizer");
     pph_card_free(&card);
 }
 
@@ -344,6 +358,7 @@ static void test_gguf(void **state)
     assert_int_equal(card->needs[PPH_PRECISION_INT8], 72 + 32 + 8 + work);
     assert_int_equal(card->needs[PPH_PRECISION_F32], 160 * 4 + work);
     assert_int_equal(card->needs[PPH_PRECISION_BF16], 72 + 32 * 2 + work);
+    assert_int_equal(card->quantised[PPH_QUANTIZE_Q8_0], 72 + 34 + work); /* blocks stay */
     pph_card_free(&card);
     b = (pph_buffer){0};
     gguf_begin(&b, 3, 0, 1);
