@@ -31,6 +31,8 @@ static const pph_command actions[] = {
     {"memory stats", "[options]", "how many memories of which kinds there are",
      pph_memory_stats_run},
     {"memory verify", "[options]", "check the whole memory", pph_memory_verify_run},
+    {"memory judge", "[options]", "have a committee of language models judge what is pending",
+     pph_memory_judge_run},
     {"memory reembed", "[options]", "make the vectors that are missing", pph_memory_reembed_run},
 };
 
@@ -276,8 +278,8 @@ int pph_memory_parse(pph_memory_work *work, const pph_option *own, int argc, cha
                                   take ? take : pph_memory_take_word, take ? context : work);
     if (leave >= 0)
         return leave;
-    /* What -m names elsewhere answers; here a model only embeds. */
-    if (work->common.model && !work->options.embedding_model)
+    /* What -m names elsewhere may answer; here a model only embeds, but for the judges. */
+    if (!work->model_answers && work->common.model && !work->options.embedding_model)
         work->options.embedding_model = work->common.model;
     work->item.tags = work->filter.tags = work->tag_count ? work->tags : NULL;
     work->item.tag_count = work->filter.tag_count = work->tag_count;

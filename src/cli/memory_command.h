@@ -3,11 +3,13 @@
 #define PPH_CLI_MEMORY_COMMAND_H
 
 #include "cli/store_session.h"
+#include <paraphym/cognition.h>
 #include <paraphym/memory.h>
 
 pph_command_run pph_memory_add_run, pph_memory_search_run, pph_memory_list_run, pph_memory_show_run,
     pph_memory_update_run, pph_memory_delete_run, pph_memory_relate_run, pph_memory_export_run,
-    pph_memory_import_run, pph_memory_stats_run, pph_memory_verify_run, pph_memory_reembed_run;
+    pph_memory_import_run, pph_memory_stats_run, pph_memory_verify_run, pph_memory_reembed_run,
+    pph_memory_judge_run;
 
 enum { PPH_MEMORY_WORDS = 1024, PPH_MEMORY_TAGS = 64 };
 
@@ -21,7 +23,8 @@ typedef enum pph_memory_meaning {
 /* What the command line of any action says.
  * item     what is to be stored, or `filter`, which memories are meant; both with `tags`
  * members  which members of the item were given, PPH_MEMORY_SET_ bits
- * words    operands, in order, for the action to read */
+ * words    operands, in order, for the action to read
+ * model_answers  -m names a model that writes, and not the one that embeds */
 typedef struct pph_memory_work {
     const pph_command *self;
     pph_common common;
@@ -35,6 +38,7 @@ typedef struct pph_memory_work {
     size_t tag_count;
     const char *words[PPH_MEMORY_WORDS];
     size_t word_count;
+    bool model_answers;
 } pph_memory_work;
 
 void pph_memory_work_deinit(pph_memory_work *work);
@@ -70,6 +74,9 @@ PPH_CHECKED pph_status pph_memory_read_picture(const struct pph_cli_input *input
 /* Append members of a JSON object, without its braces: "\"id\":…,\"kind\":…". */
 PPH_CHECKED pph_status pph_memory_write_json(pph_buffer *out, const pph_memory_item *item,
                                              pph_error *err);
+/* The same of an evaluation. */
+PPH_CHECKED pph_status pph_memory_write_evaluation(pph_buffer *out, const pph_evaluation *one,
+                                                   pph_error *err);
 /* A line: id, when it was made, kind, importance, then `extra` and the beginning of its text. */
 void pph_memory_print_line(const pph_memory_item *item, const char *extra);
 /* Everything of it, a line a member. */

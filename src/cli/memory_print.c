@@ -72,6 +72,21 @@ pph_status pph_memory_write_json(pph_buffer *out, const pph_memory_item *item, p
     return item->tag_count ? pph_buffer_append(out, "]", 1, err) : PPH_OK;
 }
 
+pph_status pph_memory_write_evaluation(pph_buffer *out, const pph_evaluation *one, pph_error *err)
+{
+    char id[PPH_MEMORY_ID_TEXT];
+    PPH_TRY(pph_buffer_print(out, err, "\"id\":\"%s\",\"status\":\"%s\"",
+                             pph_memory_id_print(one->id, id),
+                             pph_memory_status_name(one->status)));
+    if (!isnan(one->quality))
+        PPH_TRY(pph_buffer_print(out, err, ",\"quality\":%.6g,\"agreement\":%.6g", one->quality,
+                                 one->agreement));
+    PPH_TRY(write_text(out, "error", *one->error ? one->error : NULL, err));
+    PPH_TRY(write_text(out, "method", one->method, err));
+    return pph_buffer_print(out, err, ",\"time\":%lld,\"took_ms\":%lld,\"judges\":%s",
+                            (long long)one->time, (long long)one->took_ms, one->scores);
+}
+
 void pph_memory_print_line(const pph_memory_item *item, const char *extra)
 {
     char id[PPH_MEMORY_ID_TEXT], made[PPH_MEMORY_TIME_TEXT];

@@ -221,6 +221,37 @@ static void print_relations(const pph_memory_relations *edges)
     }
 }
 
+/* The last evaluation, where there is one. */
+static pph_status show_evaluation(pph_memory_work *work, pph_memory_id id, pph_buffer *out,
+                                  pph_error *err)
+{
+    pph_error none = {0};
+    PPH_AUTO(pph_future_free)
+    pph_future *future = pph_memory_evaluation(work->store.memory, id);
+    pph_status status = pph_block_on(future, &none);
+    if (status == PPH_NOT_FOUND)
+        return PPH_OK;
+    if (status != PPH_OK)
+        return PPH_FAIL(err, status, "%s", none.message);
+    const pph_evaluation *one = pph_future_value(future);
+    char when[PPH_MEMORY_TIME_TEXT];
+    if (work->common.json) {
+        PPH_TRY(pph_buffer_print(out, err, ",\"evaluation\":{"));
+        PPH_TRY(pph_memory_write_evaluation(out, one, err));
+        return pph_buffer_print(out, err, "}");
+    }
+    printf("%-11s %s by ", "judged", pph_memory_time_text(one->time, when));
+    pph_command_show(stdout, pph_str_view(one->method), 0);
+    if (one->status == PPH_MEMORY_SUCCESS)
+        printf(", agreement %.2f", one->agreement);
+    fputs(*one->error ? ": " : "\n", stdout);
+    if (*one->error) {
+        pph_command_show(stdout, pph_str_view(one->error), 0);
+        putchar('\n');
+    }
+    return PPH_OK;
+}
+
 static pph_status show(pph_memory_work *work, const char *prefix, long depth, const char *picture,
                        pph_error *err)
 {
@@ -243,12 +274,14 @@ static pph_status show(pph_memory_work *work, const char *prefix, long depth, co
     }
     if (!work->common.json) {
         pph_memory_print_whole(item);
+        PPH_TRY(show_evaluation(work, id, NULL, err));
         print_relations(pph_future_value(walked));
         return PPH_OK;
     }
     PPH_AUTO(pph_buffer_deinit) pph_buffer line = {0};
     PPH_TRY(pph_buffer_print(&line, err, "{"));
     PPH_TRY(pph_memory_write_json(&line, item, err));
+    PPH_TRY(show_evaluation(work, id, &line, err));
     PPH_TRY(write_relations(&line, pph_future_value(walked), err));
     PPH_TRY(pph_buffer_print(&line, err, "}\n"));
     return pph_command_write(&line, err);

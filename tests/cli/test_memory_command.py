@@ -6,8 +6,10 @@ picture; every filter narrows; wrong usage is told before anything is touched.
 
 import base64
 import json
+import math
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -210,6 +212,77 @@ def test_places_and_models():
         assert memory.run("search", "x", "--embedding-model", model).stderr == b""
 
 
+def judge(folder, says):
+    """A decoder that always answers this: each token follows from the one before it alone. Tokens are bytes."""
+    width, vocabulary = 264, 258  # one number a token
+    chain = ["\n", *says]
+    after = dict(zip(map(ord, chain), [*map(ord, says), 257]))
+    assert len(after) == len(chain), "a byte occurs twice"
+    zeros = {f"model.layers.0.self_attn.{p}_proj.weight": (width, width) for p in "qkvo"}
+    zeros |= {f"model.layers.0.mlp.{p}_proj.weight": (8, width) for p in ("gate", "up")}
+    zeros |= {"model.layers.0.mlp.down_proj.weight": (width, 8)}
+    norms = ["model.norm.weight", "model.layers.0.input_layernorm.weight",
+             "model.layers.0.post_attention_layernorm.weight"]
+    tensors = {name: (shape, bytes(4 * math.prod(shape))) for name, shape in zeros.items()}
+    tensors |= {name: ((width,), struct.pack("<f", 1) * width) for name in norms}
+    rows = [[float(i == j) for j in range(width)] for i in range(vocabulary)]
+    tensors["model.embed_tokens.weight"] = ((vocabulary, width), b"".join(struct.pack(f"<{width}f", *r) for r in rows))
+    rows = [[10.0 * (after.get(j) == i) for j in range(width)] for i in range(vocabulary)]
+    tensors["lm_head.weight"] = ((vocabulary, width), b"".join(struct.pack(f"<{width}f", *r) for r in rows))
+    header, data = {}, b""
+    for name, (shape, content) in tensors.items():
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(header).encode()
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    (folder / "config.json").write_text(json.dumps(
+        {"model_type": "llama", "hidden_size": width, "num_attention_heads": 4, "intermediate_size": 8,
+         "num_hidden_layers": 1, "vocab_size": vocabulary, "max_position_embeddings": 2048, "eos_token_id": 257}))
+    itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in itself]
+    letters = {chr(b): b for b in itself} | {chr(256 + i): b for i, b in enumerate(others)}
+    marks = [{"id": 256 + i, "content": mark, "special": True} for i, mark in enumerate(["<|im_start|>", "<|im_end|>"])]
+    (folder / "tokenizer.json").write_text(json.dumps(
+        {"added_tokens": marks, "normalizer": None, "post_processor": None, "decoder": {"type": "ByteLevel"},
+         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+         "model": {"type": "BPE", "merges": [], "vocab": letters}}))
+    return folder
+
+
+def test_a_committee_judges():
+    with Memory() as memory:
+        high, low = judge(memory.path / "high", "0.9"), judge(memory.path / "low", ".5")
+        babbler = judge(memory.path / "babbler", "I say")
+        one, two = memory.add("a red circle", "a red circle at the top")
+        told = memory.lines("judge", "--judge", high, "--judge", low, "--template", "chatml", "--plain")
+        assert sorted(line["id"] for line in told) == sorted([one, two])
+        for line in told:
+            assert line["status"] == "success" and abs(line["quality"] - 0.7) < 1e-9, line
+            assert abs(line["agreement"] - 0.6) < 1e-9 and line["method"] == "judge1+judge2", line
+            assert [j["relevance"] for j in line["judges"]] == [0.9, 0.5]
+        shown = memory.lines("show", one)[0]
+        assert shown["status"] == "success" and shown["quality"] == 0.7 and shown["evaluation"]["agreement"] == 0.6
+        assert "judge1+judge2" in memory.run("show", one).stdout.decode()
+        edge, = shown["relations"]
+        assert {edge["from"], edge["to"]} == {one, two} and edge["strength"] >= 0.7
+        assert memory.texts("list", "--quality", "0.8") == []
+        assert memory.run("judge", "-m", high, "--template", "chatml").stdout == b"0 judged, 0 failed, 0 relations\n"
+        third, = memory.add("The key is in the kitchen.")
+        told, = memory.lines("judge", "-m", babbler, "--template", "chatml", "--persona", "strict=Be strict.", status=1)
+        assert told["status"] == "failed" and told["method"] == "strict" and "I say" in told["error"]
+        assert memory.lines("show", third)[0]["status"] == "failed"
+        memory.run("update", third, "--status", "pending")
+        said = memory.run("judge", "-m", high, "--template", "chatml").stdout.decode()
+        assert "editor 0.90, archivist 0.90, reader 0.90" in said and "1 judged, 0 failed" in said, said
+        memory.add("something pending")
+        memory.fails("judge", says="name a language model")
+        memory.fails("judge", "-m", "no/such", says="no/such")
+        memory.fails("judge", "word", says="word", status=2)
+        memory.fails("judge", "--persona", "nobody", says="--persona", status=2)
+        memory.fails("judge", "--quorum", "none", says="--quorum", status=2)
+
+
 def test_wrong_usage_is_status_2():
     with Memory() as memory:
         memory.fails(says="action", status=2)
@@ -234,7 +307,7 @@ def test_wrong_usage_is_status_2():
         memory.fails("relate", "a", "b", "--strength", "2", says="--strength", status=2)
         assert not memory.store.exists()
         for action in ("add", "search", "list", "show", "update", "delete", "relate", "export", "import", "stats",
-                       "verify", "reembed"):
+                       "verify", "reembed", "judge"):
             assert f"memory {action}" in memory.run(action, "--help").stdout.decode()
         assert "reembed" in memory.run("--help").stdout.decode()
 
