@@ -3,7 +3,7 @@
 #include "pool/generating.h"
 
 #include "base/mem.h"
-#include "pool/card.h"
+#include "pool/card_needs.h"
 #include "pool/gguf_folder.h"
 
 struct pph_engine {
@@ -15,10 +15,17 @@ static pph_status estimate(const pph_engine_spec *spec, uint64_t *bytes, uint64_
                            pph_error *err)
 {
     PPH_AUTO(pph_card_free) pph_card *card = NULL;
+    PPH_AUTO(pph_card_free) pph_card *part = NULL;
     PPH_TRY(pph_card_read(&card, spec->model, spec->model, err));
     *file_bytes = card->file_bytes;
     bool rounds = spec->quantize && spec->precision != PPH_PRECISION_F32;
     *bytes = rounds ? card->quantised[spec->quantize] : card->needs[spec->precision];
+    /* The card counts a picture part that stands beside the model, not one that is named. Where that is
+     * none, opening it says so. */
+    if (spec->projector && pph_card_read(&part, spec->projector, spec->projector, NULL) == PPH_OK) {
+        *file_bytes = pph_card_add(*file_bytes, part->file_bytes);
+        *bytes = pph_card_add(*bytes, part->needs[spec->precision]);
+    }
     return PPH_OK;
 }
 

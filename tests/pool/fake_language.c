@@ -285,6 +285,8 @@ static pph_status live_through_look(const pph_engine *engine)
     while (lang.hold_looks || (lang.hold_first && engine->number == 1))
         pthread_cond_wait(&changed, &mutex);
     lang.inside--;
+    if (its_turn(lang.steps_begun, lang.fail_step_every))
+        return PPH_MODEL_ERROR;
     if (lang.look_failures <= 0)
         return PPH_OK;
     lang.look_failures--;

@@ -153,6 +153,30 @@ static void test_turns(void **unused)
     language_close(&own);
 }
 
+/* Would be wrong: a picture that is looked at again, or read again, although what it begins was run ahead. */
+static void test_warm(void **unused)
+{
+    (void)unused;
+    lang_reset();
+    language_pool own = open_pool();
+    const pph_message shown = {.role = PPH_ROLE_USER,
+                               .text = "this, and what is it that stands behind it?",
+                               .pictures = &cat,
+                               .picture_count = 1};
+    pph_future *future = pph_generation_warm(own.model, &shown, 1);
+    answer_of(future);
+    pph_future_free(&future);
+    assert_int_equal(lang_read(&lang.looks), 1);
+    future = ask(own.model, &cat, 1, "this, and what is it that stands behind it?", 10);
+    const pph_generated *value =
+        is_answer(future, "USER: cde\nthis, and what is it that stands behind it? ASSISTANT:", 10);
+    assert_int_equal(value->pictures_reused, 1);
+    assert_true(value->reused_tokens >= PPH_KV_TOKENS); /* whole pages are kept */
+    pph_future_free(&future);
+    assert_int_equal(lang_read(&lang.looks), 1);
+    language_close(&own);
+}
+
 /* Would be wrong: those who write and wait for more than one picture at a time; an answer that the company of
  * pictures changes. */
 static void test_company(void **unused)
@@ -506,14 +530,15 @@ static void test_shutdown(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_looks_once),   cmocka_unit_test(test_every_form),
-        cmocka_unit_test(test_turns),        cmocka_unit_test(test_company),
-        cmocka_unit_test(test_few_pages),    cmocka_unit_test(test_bounded),
-        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_blind),
-        cmocka_unit_test(test_failed_looks), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_stalled_look), cmocka_unit_test(test_downloads),
+        cmocka_unit_test(test_looks_once), cmocka_unit_test(test_every_form),
+        cmocka_unit_test(test_turns),      cmocka_unit_test(test_warm),
+        cmocka_unit_test(test_company),    cmocka_unit_test(test_few_pages),
+        cmocka_unit_test(test_bounded),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_blind),      cmocka_unit_test(test_failed_looks),
+        cmocka_unit_test(test_cancel),     cmocka_unit_test(test_stalled_look),
+        cmocka_unit_test(test_downloads),
 #ifdef PPH_FAULTS
-        cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_shutdown),
+        cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_shutdown),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

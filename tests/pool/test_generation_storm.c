@@ -70,23 +70,45 @@ static void judge(caller *it, pph_future *future, const char *prompt, size_t tok
     it->wrong += strcmp(value->text, wanted) != 0;
 }
 
+/* Go on with a prompt, or ask it of up to two pictures of a few; `prompt` is then what is answered. */
+static pph_future *begin(caller *it, pph_generation *handle, char *prompt, size_t room,
+                         const pph_generate_options *options, pph_stream **stream)
+{
+    char names[2][3], asked[256], rows[2 * (LANG_ROWS + 1) + 1] = "";
+    pph_input pictures[2];
+    size_t count = draw(it, 3);
+    if (!count)
+        return pph_generation_generate(handle, prompt, options, stream);
+    for (size_t i = 0; i < count; i++) {
+        char letter = (char)('a' + draw(it, 9));
+        snprintf(names[i], sizeof names[i], "p%c", letter);
+        pictures[i] = (pph_input){PPH_INPUT_IMAGE_BYTES, names[i], 2};
+        snprintf(rows + strlen(rows), sizeof rows - strlen(rows), "%c%c%c\n", letter, letter + 1,
+                 letter + 2);
+    }
+    snprintf(asked, sizeof asked, "%s", prompt);
+    snprintf(prompt, room, "USER: %s%s ASSISTANT:", rows, asked);
+    return pph_generation_ask(handle, pictures, count, asked, options, stream);
+}
+
 static void *call(void *context)
 {
     caller *it = context;
     for (size_t turn = 0; turn < TURNS; turn++) {
-        char prompt[256];
-        make_prompt(it, prompt, sizeof prompt - 2);
+        char prompt[320];
+        make_prompt(it, prompt, 200);
         size_t tokens = 1 + draw(it, 60);
         pph_generate_options options = greedy(tokens);
         options.no_cache = draw(it, 10) == 0;
         pph_generation_options service = pph_generation_defaults();
+        service.chat_template = "vicuna";
         service.priority = (pph_priority)draw(it, 3);
         service.timeout_ms = draw(it, 4) ? 0 : 5 + (int64_t)draw(it, 50);
         pph_generation *handle = language_handle(it->own, service);
         pph_stream *stream = NULL;
         bool streams = draw(it, 2);
         pph_future *future =
-            pph_generation_generate(handle, prompt, &options, streams ? &stream : NULL);
+            begin(it, handle, prompt, sizeof prompt, &options, streams ? &stream : NULL);
         size_t kind = draw(it, 6);
         if (kind == 0)
             pph_future_cancel(future);
@@ -111,6 +133,8 @@ static void storm(size_t pages, size_t fail_step_every, size_t fail_load_every)
     lang.pages = pages;
     lang.fail_step_every = fail_step_every;
     lang.fail_load_every = fail_load_every;
+    /* Few pages, few pictures: what both became makes room for others all the time. */
+    lang.picture_room = pages * sizeof(pph_picture_rows);
     language_open(&own);
     /* Or it would refuse most of the storm. */
     own.model->model->base.breaker.options.failures = 1000000;
