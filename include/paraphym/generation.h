@@ -35,7 +35,8 @@ typedef struct pph_generation pph_generation;
  * public_only    addresses of pictures come from outside: fetch from public ones alone; false
  * max_pixels     of a picture, checked before it is decoded; 0: 100 million
  * max_bytes      of a picture's file, wherever it comes from; 0: 64 MiB
- * fetch_timeout_ms  of a picture's download; 0: 30 s */
+ * fetch_timeout_ms  of a picture's download; 0: 30 s
+ * quantize       PPH_QUANTIZE_NONE; handles that differ in it load the model once each */
 typedef struct pph_generation_options {
     pph_precision precision;
     pph_priority priority;
@@ -44,6 +45,7 @@ typedef struct pph_generation_options {
     bool public_only;
     size_t max_pixels, max_bytes;
     int64_t fetch_timeout_ms;
+    pph_quantize quantize;
 } pph_generation_options;
 
 PPH_API pph_generation_options pph_generation_defaults(void);

@@ -27,6 +27,22 @@ PPH_CHECKED PPH_API pph_status pph_precision_parse(const char *name, pph_precisi
 /* The name that pph_precision_parse accepts; "unknown" for a number that is none. */
 PPH_API const char *pph_precision_name(pph_precision precision);
 
+/* What matrices of plain numbers become while a language model is loaded; those that a file stores in blocks
+ * stay as they are. Each is rounded by itself, so that a model takes the memory of what it becomes.
+ * Q8_0  8 bits and a scale for every 32 numbers;  Q4_0  4 bits, but 8 for the matrix of the logits */
+typedef enum pph_quantize {
+    PPH_QUANTIZE_NONE,
+    PPH_QUANTIZE_Q8_0,
+    PPH_QUANTIZE_Q4_0,
+    PPH_QUANTIZE_COUNT
+} pph_quantize;
+
+/* "none", "q8_0", "q4_0". Errors: PPH_INVALID_ARGUMENT, *out untouched. */
+PPH_CHECKED PPH_API pph_status pph_quantize_parse(const char *name, pph_quantize *out,
+                                                  pph_error *err);
+/* The name that pph_quantize_parse accepts; "unknown" for a number that is none. */
+PPH_API const char *pph_quantize_name(pph_quantize quantize);
+
 #ifdef __cplusplus
 }
 #endif

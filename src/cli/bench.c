@@ -153,7 +153,8 @@ static pph_status take_word(void *context, const char *option, const char *value
 int pph_bench_run(const pph_command *self, int argc, char **argv)
 {
     PPH_AUTO(bench_deinit) bench_work bench = {.batch = 8};
-    pph_bench_generate_options generate = {.prompt_tokens = 128, .max_tokens = 32, .sequences = 1};
+    pph_bench_generate_options generate = {
+        .prompt_tokens = 128, .max_tokens = 32, .sequences = 1, .quantize = "none"};
     const char *what = NULL, *projector = NULL;
     long runs = 0;
     const pph_option own[] = {
@@ -167,6 +168,8 @@ int pph_bench_run(const pph_command *self, int argc, char **argv)
          "generate: tokens written behind it (32)"},
         {"sequences", 0, PPH_OPTION_INTEGER, &generate.sequences, 1, 64, "N",
          "generate: written side by side (1)"},
+        {"quantize", 0, PPH_OPTION_TEXT, &generate.quantize, 0, 0, "T",
+         "generate: matrices of plain numbers to q8_0 or q4_0 as they are loaded (none)"},
         {"projector", 0, PPH_OPTION_TEXT, &projector, 0, 0, "FILE",
          "vision: a GGUF model's picture part (the mmproj file beside it)"},
         {"runs", 0, PPH_OPTION_INTEGER, &runs, 1, 10000, "N",

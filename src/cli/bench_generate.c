@@ -47,6 +47,7 @@ static pph_status open_bench(bench_work *bench, const pph_common *common, pph_er
     PPH_TRY(pph_team_new(&bench->team, (int)common->threads, err));
     pph_decoder_options opening = pph_decoder_defaults(bench->team);
     opening.precision = common->precision;
+    PPH_TRY(pph_quantize_parse(options->quantize, &opening.quantize, err));
     PPH_TRY(pph_decoder_open(&bench->decoder, path, &opening, err));
     bench->info = pph_decoder_describe(bench->decoder);
     size_t length = (size_t)(options->prompt_tokens + options->max_tokens);

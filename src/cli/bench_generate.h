@@ -7,9 +7,11 @@
 /* prompt_tokens  of the prefill
  * max_tokens     that every sequence decodes behind it
  * sequences      decoded at once
- * runs           of each; medians are told */
+ * runs           of each; medians are told
+ * quantize       as pph_quantize_parse takes it */
 typedef struct pph_bench_generate_options {
     long prompt_tokens, max_tokens, sequences, runs;
+    const char *quantize;
 } pph_bench_generate_options;
 
 /* Measure and print. */

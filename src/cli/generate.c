@@ -7,7 +7,7 @@
 enum { STOPS = 16 };
 
 typedef struct generate_work {
-    const char *prompt, *system, *form;
+    const char *prompt, *system, *form, *quantize;
     bool chat, no_cache, parse_special;
     const char *stops[STOPS];
     size_t stop_count;
@@ -81,6 +81,7 @@ static pph_status run(generate_work *work, pph_error *err)
     pph_answering *answering = &work->answering;
     pph_generation_options service = pph_generation_defaults();
     service.chat_template = work->form;
+    PPH_TRY(pph_quantize_parse(work->quantize, &service.quantize, err));
     if (strcmp(work->prompt, "-") == 0)
         PPH_TRY(pph_answering_read_stdin(&work->input, &work->prompt, err));
     PPH_TRY(pph_answering_open(answering, &work->common, &service, err));
@@ -127,6 +128,8 @@ static int parse(generate_work *work, const pph_command *self, int argc, char **
          "what the system says first; implies --chat"},
         {"template", 0, PPH_OPTION_TEXT, &work->form, 0, 0, "FORM",
          "of conversations, where the model's own is not known; implies --chat"},
+        {"quantize", 0, PPH_OPTION_TEXT, &work->quantize, 0, 0, "T",
+         "matrices of plain numbers to q8_0 or q4_0 as they are loaded (none)"},
         {0}};
     return pph_command_parse(&work->common, self, own, argc, argv, take_word, work);
 }
@@ -134,7 +137,8 @@ static int parse(generate_work *work, const pph_command *self, int argc, char **
 int pph_generate_run(const pph_command *self, int argc, char **argv)
 {
     PPH_AUTO(generate_deinit)
-    generate_work work = {.max_tokens = 512,
+    generate_work work = {.quantize = "none",
+                          .max_tokens = 512,
                           .seed = -1,
                           .top_k = pph_sampling_defaults().top_k,
                           .repeat_last = pph_sampling_defaults().repeat_last,

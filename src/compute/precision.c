@@ -29,6 +29,29 @@ const char *pph_precision_name(pph_precision precision)
     return (unsigned)precision < PPH_PRECISION_COUNT ? names[precision] : "unknown";
 }
 
+static const char *const quantizes[PPH_QUANTIZE_COUNT] = {
+    [PPH_QUANTIZE_NONE] = "none",
+    [PPH_QUANTIZE_Q8_0] = "q8_0",
+    [PPH_QUANTIZE_Q4_0] = "q4_0",
+};
+
+pph_status pph_quantize_parse(const char *name, pph_quantize *out, pph_error *err)
+{
+    for (int i = 0; name && i < PPH_QUANTIZE_COUNT; i++)
+        if (!strcmp(name, quantizes[i])) {
+            *out = (pph_quantize)i;
+            return PPH_OK;
+        }
+    return PPH_FAIL(err, PPH_INVALID_ARGUMENT,
+                    "weights are not quantised to '%.40s': use none, q8_0 or q4_0",
+                    name ? name : "");
+}
+
+const char *pph_quantize_name(pph_quantize quantize)
+{
+    return (unsigned)quantize < PPH_QUANTIZE_COUNT ? quantizes[quantize] : "unknown";
+}
+
 pph_precision pph_precision_choose(pph_precision wish, unsigned features)
 {
     switch (wish) {

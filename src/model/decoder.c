@@ -109,8 +109,7 @@ pph_status pph_decoder_open(pph_decoder **out, const char *path, const pph_decod
     PPH_TRY(choose_context(d, options->context, &context, err));
     PPH_TRY(open_tokenizer(d, err));
     PPH_TRY(pph_decoder_text_template(&d->chat_template, &d->source, err));
-    PPH_TRY(pph_decoder_stack_new(&d->stack, &d->source, options->precision, context, options->team,
-                                  err));
+    PPH_TRY(pph_decoder_stack_new(&d->stack, &d->source, options, context, err));
     describe(d, context);
     PPH_TRY(pph_crew_init(&d->crew, options->team, err));
     PPH_TRY(make_cache(d, options, err));

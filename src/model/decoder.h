@@ -21,6 +21,8 @@ typedef struct pph_decoder pph_decoder;
 /* team         whose members compute; must outlive the model
  * precision    AUTO: weights in blocks stay so and meet 8-bit numbers; others are BF16 where the
  *              processor multiplies it, else F32. F32: exact, weights in blocks widened
+ * quantize     of matrices that are not in blocks; rounded as pph_convert rounds them, so that the model is
+ *              the one that a file of that type holds
  * cache        of keys and values: PPH_F16, PPH_F32 or PPH_I8
  * cache_bytes  the most that the KV cache takes; 0: what one sequence of the full context takes, but
  *              at most 1 GiB, and at least 4096 tokens
@@ -30,6 +32,7 @@ typedef struct pph_decoder pph_decoder;
 typedef struct pph_decoder_options {
     pph_team *team;
     pph_precision precision;
+    pph_quantize quantize;
     pph_dtype cache;
     size_t cache_bytes, context;
 } pph_decoder_options;

@@ -6,12 +6,15 @@
 #include "compute/dequantise.h"
 #include "compute/kernels.h"
 #include "compute/precision.h"
+#include "compute/quantise.h"
+#include "model/requantise.h"
 
 /* What goes into all layers. */
 typedef struct loader {
     const pph_decoder_source *source;
     pph_decoder_stack *stack;
     pph_precision wish;
+    pph_quantize quantize;
     pph_team *team;
 } loader;
 
@@ -24,13 +27,45 @@ static pph_precision precision_for(pph_precision wish, pph_dtype dtype)
     return pph_precision_choose(wish, pph_cpu_features());
 }
 
+/* The type that a matrix is computed in. */
+static pph_dtype type_of(const loader *l, const pph_decoder_matrix *m, bool logits)
+{
+    static const pph_dtype types[] = {
+        [PPH_QUANTIZE_Q8_0] = PPH_Q8_0, [PPH_QUANTIZE_Q4_0] = PPH_Q4_0};
+    if (l->quantize == PPH_QUANTIZE_NONE || !pph_dtype_size(m->dtype))
+        return m->dtype;
+    return pph_requantise_type(types[l->quantize], logits, m->columns);
+}
+
+/* Round a matrix to a type; what it was made of is not needed any more. */
+static pph_status round_to(const loader *l, pph_dtype type, pph_decoder_matrix *m, pph_error *err)
+{
+    size_t bytes = 0;
+    if (type == m->dtype)
+        return PPH_OK;
+    if (!pph_dtype_row(type, m->columns, &bytes) || !pph_mul_size(bytes, m->rows, &bytes))
+        return PPH_FAIL_MEMORY(err, SIZE_MAX);
+    PPH_AUTO(pph_free_at) void *rounded = pph_alloc_aligned(bytes);
+    if (!rounded)
+        return PPH_FAIL_MEMORY(err, bytes);
+    PPH_TRY(pph_requantise(l->team, m->dtype, m->data, m->rows, m->columns, type, rounded, err));
+    pph_free(m->owned);
+    m->dtype = type;
+    m->owned = PPH_TAKE(rounded);
+    m->data = m->owned;
+    return PPH_OK;
+}
+
 static pph_status load_linear(const loader *l, pph_decoder_part part, size_t layer,
                               pph_linear **out, pph_error *err)
 {
     pph_decoder_matrix m = {0};
     PPH_AUTO(pph_free_at) float *bias = NULL;
     PPH_TRY(pph_decoder_source_matrix(l->source, part, layer, &m, err));
-    pph_status status = pph_decoder_source_bias(l->source, part, layer, &bias, err);
+    bool logits = part == PPH_DECODER_OUTPUT || part == PPH_DECODER_TOKENS;
+    pph_status status = round_to(l, type_of(l, &m, logits), &m, err);
+    if (status == PPH_OK)
+        status = pph_decoder_source_bias(l->source, part, layer, &bias, err);
     pph_linear_options options = {
         .name = m.tensor->name,
         .precision = precision_for(l->wish, m.dtype),
@@ -90,6 +125,7 @@ static pph_status load_all(const loader *l, size_t context, pph_error *err)
     PPH_TRY(pph_rope_new(&s->rope, &rope, err));
     s->bytes += pph_rope_bytes(s->rope);
     PPH_TRY(pph_decoder_source_matrix(l->source, PPH_DECODER_TOKENS, 0, &s->tokens, err));
+    s->tokens_as = type_of(l, &s->tokens, c->tied);
     PPH_TRY(load_norm(l, PPH_DECODER_FINAL_NORM, 0, s->width, &s->final_norm, err));
     for (size_t i = 0; i < s->layers; i++)
         PPH_TRY(load_layer(l, i, err));
@@ -102,8 +138,7 @@ static pph_status load_all(const loader *l, size_t context, pph_error *err)
 }
 
 pph_status pph_decoder_stack_new(pph_decoder_stack **out, const pph_decoder_source *source,
-                                 pph_precision precision, size_t context, pph_team *team,
-                                 pph_error *err)
+                                 const pph_decoder_options *options, size_t context, pph_error *err)
 {
     const pph_decoder_config *c = &source->config;
     PPH_AUTO(pph_decoder_stack_free) pph_decoder_stack *s = pph_alloc(sizeof *s);
@@ -122,7 +157,11 @@ pph_status pph_decoder_stack_new(pph_decoder_stack **out, const pph_decoder_sour
     if (!s->layer)
         return PPH_FAIL_MEMORY(err, s->layers * sizeof *s->layer);
     s->bytes = sizeof *s + s->layers * sizeof *s->layer;
-    loader l = {.source = source, .stack = s, .wish = precision, .team = team};
+    loader l = {.source = source,
+                .stack = s,
+                .wish = options->precision,
+                .quantize = options->quantize,
+                .team = options->team};
     PPH_TRY(load_all(&l, context, err));
     s->precision = pph_linear_precision(s->layer[0].query);
     s->blocks = pph_linear_input(s->layer[0].gate) == PPH_Q8_0;
@@ -158,6 +197,20 @@ void pph_decoder_stack_free(pph_decoder_stack **stack)
     *stack = NULL;
 }
 
+/* Round numbers to a type and back, block by block. */
+static pph_status round_row(pph_dtype type, float *row, size_t width, pph_error *err)
+{
+    char stored[64];
+    size_t step = pph_dtype_block(type).elements, bytes = pph_dtype_block(type).bytes;
+    if (bytes > sizeof stored)
+        return PPH_FAIL(err, PPH_INTERNAL, "rows are not rounded to %s", pph_dtype_name(type));
+    for (size_t i = 0; i + step <= width; i += step) {
+        PPH_TRY(pph_quantise_rows(type, row + i, 1, step, stored, err));
+        PPH_TRY(pph_dequantise_rows(type, stored, 1, step, row + i, err));
+    }
+    return PPH_OK;
+}
+
 pph_status pph_decoder_stack_embed(const pph_decoder_stack *stack, int32_t id, float *out,
                                    pph_error *err)
 {
@@ -165,6 +218,8 @@ pph_status pph_decoder_stack_embed(const pph_decoder_stack *stack, int32_t id, f
     size_t bytes = 0;
     if (!pph_dtype_row(m->dtype, m->columns, &bytes))
         return PPH_FAIL(err, PPH_INTERNAL, "a token table of no whole blocks");
-    return pph_dequantise_rows(m->dtype, (const char *)m->data + (size_t)id * bytes, 1, m->columns,
-                               out, err);
+    PPH_TRY(pph_dequantise_rows(m->dtype, (const char *)m->data + (size_t)id * bytes, 1, m->columns,
+                                out, err));
+    return stack->tokens_as == m->dtype ? PPH_OK
+                                        : round_row(stack->tokens_as, out, m->columns, err);
 }

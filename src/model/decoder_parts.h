@@ -25,7 +25,8 @@ typedef struct pph_decoder_layer {
  * rotary  numbers of a head that turn
  * narrow  what attention works on: BF16, or F32
  * blocks  the layers' weights are of types of blocks
- * tokens  the table [V,D], where it lies in the mapped file
+ * tokens  the table [V,D], where it lies in the mapped file; tokens_as  the type that its rows are rounded
+ *         to as they are taken
  * output  [V,D]; NULL for a model that only embeds */
 typedef struct pph_decoder_stack {
     size_t layers, width, heads, kv_heads, head, rotary, hidden, vocabulary;
@@ -35,6 +36,7 @@ typedef struct pph_decoder_stack {
     bool blocks;
     pph_decoder_layer *layer;
     pph_decoder_matrix tokens;
+    pph_dtype tokens_as;
     float *final_norm;
     pph_linear *output;
     pph_rope *rope;
@@ -43,12 +45,13 @@ typedef struct pph_decoder_stack {
 
 /* Read and pack all weights; their pages are given back as soon as they are packed.
  * source   borrowed for as long as the stack lives: the token table stays in it
+ * options  their precision, quantize and team
  * context  positions that will be asked for
  * Errors   those of the source, PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_decoder_stack_new(pph_decoder_stack **out,
                                              const pph_decoder_source *source,
-                                             pph_precision precision, size_t context,
-                                             pph_team *team, pph_error *err);
+                                             const pph_decoder_options *options, size_t context,
+                                             pph_error *err);
 void pph_decoder_stack_free(pph_decoder_stack **stack);
 
 /* The table's row of a token, f32 [D]. id  below V. Any thread */

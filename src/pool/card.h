@@ -38,6 +38,7 @@ typedef struct pph_card_type {
  * file_bytes    of all tensors as stored
  * needs         bytes of memory once loaded, at F32, BF16 and INT8; [AUTO] is what AUTO takes on
  *               this processor. The rule stands in card_needs.h
+ * quantised     the same of a model that is quantised while it is loaded, at other precisions than F32
  * types         by bytes, the most first */
 typedef struct pph_card {
     char *name, *path;
@@ -47,6 +48,7 @@ typedef struct pph_card {
     unsigned capabilities;
     size_t dimensions, context, image_side;
     uint64_t parameters, file_bytes, needs[PPH_PRECISION_COUNT];
+    uint64_t quantised[PPH_QUANTIZE_COUNT];
     pph_card_type types[PPH_CARD_TYPES];
     size_t type_count;
 } pph_card;

@@ -1,7 +1,8 @@
 /* How much memory a model takes once loaded, by the headers of its files.
  *
  * Weights: a matrix takes 4 bytes a number at f32, 2 at bf16, and at int8 1, and 8 a row for scale
- * and offset; one that is stored in blocks (Q4_0, Q6_K) stays as it is below f32. Vectors, position
+ * and offset; one that is stored in blocks (Q4_0, Q6_K) stays as it is below f32, and one that is quantised
+ * while it is loaded takes 34 or 18 bytes for every 32 numbers. Vectors, position
  * tables and CLIP's projections are f32 at any precision; a patch embedding is never below bf16. A
  * token table stays in the mapped file and counts as stored; where it is the output's matrix too,
  * it counts as one as well. Integer buffers count nothing.
@@ -22,7 +23,7 @@
 
 /* Sums over tensors so far. Zero it. */
 typedef struct pph_card_tally {
-    uint64_t needs[PPH_PRECISION_COUNT];
+    uint64_t needs[PPH_PRECISION_COUNT], quantised[PPH_QUANTIZE_COUNT];
     uint64_t table_elements, table_rows; /* of the last token table */
     bool output;                         /* there is an output matrix of its own */
 } pph_card_tally;

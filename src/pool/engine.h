@@ -13,10 +13,11 @@ typedef struct pph_work pph_work;
 
 /* model      what to load: a folder, or a file
  * projector  the file of its picture part; NULL: none is named
- * precision  wished for */
+ * precision, quantize  wished for */
 typedef struct pph_engine_spec {
     const char *model, *projector;
     pph_precision precision;
+    pph_quantize quantize;
     pph_team *team;
 } pph_engine_spec;
 

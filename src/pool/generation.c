@@ -44,6 +44,9 @@ static pph_status check_open(const pph_generation *it, const char *model,
     if ((unsigned)options->priority > PPH_PRIORITY_BATCH)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "priority %d does not exist",
                         (int)options->priority);
+    if ((unsigned)options->quantize >= PPH_QUANTIZE_COUNT)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "quantize %d does not exist",
+                        (int)options->quantize);
     return PPH_OK;
 }
 
@@ -68,7 +71,8 @@ pph_status pph_generation_open_kind(pph_generation **out, pph_pool *pool,
         it->options.max_bytes = bytes_limit;
     const pph_engine_spec spec = {.model = model,
                                   .projector = PPH_TAKE(it->options.projector),
-                                  .precision = it->options.precision};
+                                  .precision = it->options.precision,
+                                  .quantize = it->options.quantize};
     it->caller = atomic_fetch_add(&pool->callers, 1) + 1;
     pph_served *served;
     PPH_TRY(pph_served_find(&served, pool, &kind->engine, &spec, err));

@@ -17,7 +17,8 @@ static pph_status estimate(const pph_engine_spec *spec, uint64_t *bytes, uint64_
     PPH_AUTO(pph_card_free) pph_card *card = NULL;
     PPH_TRY(pph_card_read(&card, spec->model, spec->model, err));
     *file_bytes = card->file_bytes;
-    *bytes = card->needs[spec->precision];
+    bool rounds = spec->quantize && spec->precision != PPH_PRECISION_F32;
+    *bytes = rounds ? card->quantised[spec->quantize] : card->needs[spec->precision];
     return PPH_OK;
 }
 
@@ -40,6 +41,7 @@ static pph_status open_engine(pph_engine **out, const pph_engine_spec *spec, pph
     PPH_TRY(pph_gguf_folder_resolve(&path, spec->model, err));
     pph_decoder_options options = pph_decoder_defaults(spec->team);
     options.precision = spec->precision;
+    options.quantize = spec->quantize;
     PPH_TRY(pph_decoder_open(&engine->decoder, path, &options, err));
     size_t width = pph_decoder_describe(engine->decoder)->width;
     PPH_TRY(pph_sight_init(&engine->sight, spec, path, width, err));

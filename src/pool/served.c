@@ -31,6 +31,7 @@ static pph_status make(pph_served **out, pph_pool *pool, const pph_engine_kind *
     it->pool = pool;
     it->kind = kind;
     it->precision = spec->precision;
+    it->quantize = spec->quantize;
     pthread_mutex_init(&it->mutex, NULL);
     pph_cond_init(&it->wake);
     pph_cond_init(&it->idle);
@@ -51,7 +52,7 @@ static bool is_of(const pph_served *served, const pph_engine_kind *kind,
                   const pph_engine_spec *spec)
 {
     if (served->kind != kind || served->precision != spec->precision ||
-        strcmp(served->name, spec->model) != 0)
+        served->quantize != spec->quantize || strcmp(served->name, spec->model) != 0)
         return false;
     const char *a = served->projector, *b = spec->projector;
     return a && b ? strcmp(a, b) == 0 : a == b;

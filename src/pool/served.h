@@ -21,6 +21,7 @@ struct pph_served {
     const pph_engine_kind *kind;
     char *name, *projector; /* of the spec */
     pph_precision precision;
+    pph_quantize quantize;
     pph_metrics_model *metrics;
 
     pthread_mutex_t mutex; /* guards all below; never held while calling out of this room */

@@ -121,6 +121,7 @@ static pph_status open_engine(pph_worker *worker, pph_loaded *out, uint64_t *byt
     const pph_engine_spec spec = {.model = served->name,
                                   .projector = served->projector,
                                   .precision = served->precision,
+                                  .quantize = served->quantize,
                                   .team = served->pool->team};
     uint64_t file_bytes = 0;
     PPH_TRY(served->kind->estimate(&spec, bytes, &file_bytes, err));

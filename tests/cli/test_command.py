@@ -466,6 +466,10 @@ def test_convert():
             if kind == "f32":
                 assert lines(paraphym(*options, model=out))[0]["token_ids"] == wanted["token_ids"]
         assert out.stat().st_size < (here.path / "f32.gguf").stat().st_size / 2
+        rounded = lines(paraphym(*options, "--quantize", "q8_0", model=model))
+        assert [r["token_ids"] for r in rounded] == [r["token_ids"] for r in lines(paraphym(*options, model=out))]
+        fails(*options, "--quantize", "q2", says=["q2", "q8_0"], model=model)
+        paraphym("bench", "generate", "--quantize", "q4_0", "--runs", "1", "--max-tokens", "2", model=model)
         again = here.path / "again.gguf"
         assert paraphym("convert", here.path / "f32.gguf", again, "--type", "q8_0").stdout.startswith(b"21 tensors")
         assert len(again.read_bytes()) == len(out.read_bytes())

@@ -258,6 +258,15 @@ static void test_precision(void **state)
     assert_int_equal(pph_precision_parse(NULL, &kept, &err), PPH_INVALID_ARGUMENT);
     assert_int_equal(kept, PPH_PRECISION_INT8);
     assert_string_equal(pph_precision_name((pph_precision)99), "unknown");
+    for (int i = 0; i < PPH_QUANTIZE_COUNT; i++) {
+        pph_quantize back = PPH_QUANTIZE_COUNT;
+        assert_int_equal(pph_quantize_parse(pph_quantize_name((pph_quantize)i), &back, NULL),
+                         PPH_OK);
+        assert_int_equal(back, i);
+    }
+    assert_int_equal(pph_quantize_parse("q9", &(pph_quantize){0}, &err), PPH_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "q9"));
+    assert_string_equal(pph_quantize_name((pph_quantize)99), "unknown");
     const unsigned all = PPH_CPU_AVX2 | PPH_CPU_AVX512 | PPH_CPU_VNNI | PPH_CPU_BF16;
     assert_int_equal(pph_precision_choose(PPH_PRECISION_AUTO, all), PPH_PRECISION_BF16);
     assert_int_equal(pph_precision_choose(PPH_PRECISION_AUTO, PPH_CPU_AVX2), PPH_PRECISION_F32);

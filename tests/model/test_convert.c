@@ -31,8 +31,8 @@ static int tear_down(void **state)
 enum { FOLLOWING = 6 };
 
 /* Logits of all prompts, then those after each of the tokens that follow the first. */
-static float *logits_of(const fixture *f, const decoder_case *c, const char *path,
-                        pph_precision precision)
+static float *logits_as(const fixture *f, const decoder_case *c, const char *path,
+                        pph_precision precision, pph_quantize quantize)
 {
     size_t vocabulary = c->vocabulary, rows = DECODER_PROMPTS + FOLLOWING;
     float *logits = pph_alloc_array(rows * vocabulary, sizeof *logits);
@@ -40,6 +40,7 @@ static float *logits_of(const fixture *f, const decoder_case *c, const char *pat
     pph_decoder *decoder = NULL;
     pph_error err = {0};
     options.precision = precision;
+    options.quantize = quantize;
     options.cache = PPH_F32;
     options.context = c->context;
     options.cache_bytes = (size_t)16 << 20;
@@ -68,6 +69,12 @@ static float *logits_of(const fixture *f, const decoder_case *c, const char *pat
     }
     pph_decoder_close(&decoder);
     return logits;
+}
+
+static float *logits_of(const fixture *f, const decoder_case *c, const char *path,
+                        pph_precision precision)
+{
+    return logits_as(f, c, path, precision, PPH_QUANTIZE_NONE);
 }
 
 static double distance(const float *ours, const float *theirs, size_t count)
@@ -312,6 +319,46 @@ static void test_text(void **state)
     remove_folder(&out);
 }
 
+/* Rounding while loading gives the model that a file of that type holds: to the bit, but where that file
+ * has what positions turn by in fewer digits. */
+static void test_quantize(void **state)
+{
+    const fixture *f = *state;
+    static const char *const names[] = {"llama", "llama3", "qwen2", "qwen3", "phi3", "odd"};
+    static const pph_quantize quantizes[] = {PPH_QUANTIZE_Q8_0, PPH_QUANTIZE_Q4_0};
+    made_folder out = make_folder();
+    char path[160];
+    snprintf(path, sizeof path, "%s/out.gguf", out.path);
+    for (size_t i = 0; i < PPH_COUNT(names); i++) {
+        decoder_case c = decoder_cases_copy(&f->cases, names[i]);
+        made_folder folder = decoder_case_write(&c);
+        size_t count = (DECODER_PROMPTS + FOLLOWING) * c.vocabulary;
+        float *exact = logits_of(f, &c, folder.path, PPH_PRECISION_F32);
+        for (size_t q = 0; q < PPH_COUNT(quantizes); q++) {
+            must_convert(f, folder.path, path, q ? PPH_Q4_0 : PPH_Q8_0);
+            for (int fast = 0; fast < 2; fast++) {
+                pph_precision precision = fast ? PPH_PRECISION_AUTO : PPH_PRECISION_F32;
+                float *wanted = logits_of(f, &c, path, precision);
+                float *given = logits_as(f, &c, folder.path, precision, quantizes[q]);
+                double off = distance(given, wanted, count);
+                bool turned = !strcmp(c.name, "llama3") || !strcmp(c.name, "phi3");
+                if (!(off <= (!turned ? 0 : fast ? 0.05 : 2e-5)))
+                    fail_msg("%s in %s: off by %.3g", c.name, pph_quantize_name(quantizes[q]), off);
+                assert_true(distance(given, exact, count) > 1e-3);
+                /* Blocks that are there stay. */
+                float *again = logits_as(f, &c, path, precision, PPH_QUANTIZE_Q4_0);
+                assert_true(!strcmp(c.name, "odd") || distance(again, wanted, count) == 0);
+                pph_free(wanted);
+                pph_free(given);
+                pph_free(again);
+            }
+        }
+        pph_free(exact);
+        remove_folder(&folder);
+    }
+    remove_folder(&out);
+}
+
 static bool stop_soon(void *context, uint64_t done, uint64_t total)
 {
     size_t *calls = context;
@@ -374,7 +421,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),        cmocka_unit_test(test_types),
         cmocka_unit_test(test_logits_matrix), cmocka_unit_test(test_text),
-        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_cancelled),     cmocka_unit_test(test_quantize),
 #ifdef PPH_FAULTS
         cmocka_unit_test(test_faults),
 #endif

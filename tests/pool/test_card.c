@@ -221,6 +221,9 @@ static void test_decoder(void **state)
     assert_int_equal(card->needs[PPH_PRECISION_F32], f32 + work);
     assert_int_equal(card->needs[PPH_PRECISION_BF16], bf16 + work);
     assert_int_equal(card->needs[PPH_PRECISION_INT8], int8 + work);
+    /* Quantised: whole blocks of 32; the matrix of the logits never in 4 bits. */
+    assert_int_equal(card->quantised[PPH_QUANTIZE_Q8_0], 160 + 2 * 34 + 4 * 34 + 8 * 4 + work);
+    assert_int_equal(card->quantised[PPH_QUANTIZE_Q4_0], 160 + 2 * 34 + 4 * 18 + 8 * 4 + work);
     pph_card_free(&card);
     put("llama/tokenizer.json", "{}");
     card = card_of(at("llama"));
@@ -344,6 +347,7 @@ static void test_gguf(void **state)
     assert_int_equal(card->needs[PPH_PRECISION_INT8], 72 + 32 + 8 + work);
     assert_int_equal(card->needs[PPH_PRECISION_F32], 160 * 4 + work);
     assert_int_equal(card->needs[PPH_PRECISION_BF16], 72 + 32 * 2 + work);
+    assert_int_equal(card->quantised[PPH_QUANTIZE_Q8_0], 72 + 34 + work); /* blocks stay */
     pph_card_free(&card);
     b = (pph_buffer){0};
     gguf_begin(&b, 3, 0, 1);
