@@ -34,7 +34,6 @@ static pph_status make_classifier(pph_bert_head *head, const pph_bert_source *so
                                   pph_error *err)
 {
     const pph_bert_layout *layout = source->layout;
-    head->poolings = PPH_POOL_FIRST;
     head->labels = (size_t)source->config->labels;
     PPH_TRY(add_layer(head, source->weights, layout->prefixed_dense ? source->prefix : "",
                       layout->dense, head->width, head->width, true, layout->dense_activation,
@@ -44,40 +43,51 @@ static pph_status make_classifier(pph_bert_head *head, const pph_bert_source *so
 }
 
 /* A Dense module, from a folder of its own. */
-static pph_status make_dense(pph_bert_head *head, const pph_bert_source *source,
-                             const pph_sentence_step *step, pph_error *err)
+static pph_status make_dense(pph_bert_head *head, const char *model, const pph_sentence_step *step,
+                             pph_team *team, pph_error *err)
 {
-    PPH_AUTO(pph_free_at) char *folder = pph_path_join(source->folder, step->folder);
+    PPH_AUTO(pph_free_at) char *folder = pph_path_join(model, step->folder);
     PPH_AUTO(pph_weights_close) pph_weights *weights = NULL;
     if (!folder)
-        return PPH_FAIL_MEMORY(err, strlen(source->folder) + sizeof step->folder);
+        return PPH_FAIL_MEMORY(err, strlen(model) + sizeof step->folder);
     if ((size_t)step->inputs != head->dimensions)
         return PPH_FAIL(err, PPH_CORRUPT,
                         "%.200s: the layer takes %d numbers, what comes before it gives %zu",
                         folder, step->inputs, head->dimensions);
     PPH_TRY(pph_weights_open(&weights, folder, err));
     return add_layer(head, weights, "", "linear", (size_t)step->inputs, (size_t)step->outputs,
-                     step->bias, step->activation, source->team, err);
+                     step->bias, step->activation, team, err);
 }
 
-pph_status pph_bert_head_init(pph_bert_head *head, const pph_bert_source *source, pph_error *err)
+static void begin(pph_bert_head *head, size_t width, unsigned poolings)
 {
-    const pph_sentence *sentence = source->sentence;
-    head->width = (size_t)source->config->width;
-    head->poolings = sentence->poolings;
-    if (source->config->labels)
-        PPH_TRY(make_classifier(head, source, err));
+    head->width = width;
+    head->poolings = poolings;
     head->pooled = head->width * (size_t)__builtin_popcount(head->poolings);
     head->one_row = head->poolings == PPH_POOL_FIRST || head->poolings == PPH_POOL_LAST;
-    if (source->config->labels)
-        return PPH_OK;
+}
+
+pph_status pph_bert_head_modules(pph_bert_head *head, size_t width, const pph_sentence *sentence,
+                                 const char *folder, pph_team *team, pph_error *err)
+{
+    begin(head, width, sentence->poolings);
     head->dimensions = head->pooled;
     for (size_t i = 0; i < sentence->step_count; i++)
         if (sentence->steps[i].normalize)
             head->step_count++;
         else
-            PPH_TRY(make_dense(head, source, &sentence->steps[i], err));
+            PPH_TRY(make_dense(head, folder, &sentence->steps[i], team, err));
     return PPH_OK;
+}
+
+pph_status pph_bert_head_init(pph_bert_head *head, const pph_bert_source *source, pph_error *err)
+{
+    size_t width = (size_t)source->config->width;
+    if (!source->config->labels)
+        return pph_bert_head_modules(head, width, source->sentence, source->folder, source->team,
+                                     err);
+    begin(head, width, PPH_POOL_FIRST);
+    return make_classifier(head, source, err);
 }
 
 void pph_bert_head_deinit(pph_bert_head *head)

@@ -71,6 +71,11 @@ typedef struct pph_bert_head {
 /* `head` starts as zeros and is deinited also after a failure. */
 PPH_CHECKED pph_status pph_bert_head_init(pph_bert_head *head, const pph_bert_source *source,
                                           pph_error *err);
+/* The same, of what sentence-transformers says alone: pooling rows of `width`, then its modules, whose
+ * layers stand within `folder`. */
+PPH_CHECKED pph_status pph_bert_head_modules(pph_bert_head *head, size_t width,
+                                             const pph_sentence *sentence, const char *folder,
+                                             pph_team *team, pph_error *err);
 void pph_bert_head_deinit(pph_bert_head *head);
 size_t pph_bert_head_bytes(const pph_bert_head *head);
 

@@ -247,6 +247,12 @@ pph_status pph_convert_keys(pph_gguf_writer *writer, const pph_decoder_source *s
     const keys k = {.writer = writer,
                     .config = &source->config,
                     .architecture = pph_decoder_traits_of(source->config.kind)->gguf};
+    if (source->config.both_ways)
+        return PPH_FAIL(
+            err, PPH_UNSUPPORTED,
+            "%s: the model reads texts in both directions ('is_causal' is false), which "
+            "GGUF cannot say of this kind",
+            source->folder);
     PPH_TRY(pph_gguf_write_text(writer, "general.architecture", pph_str_view(k.architecture), err));
     PPH_TRY(pph_gguf_write_text(writer, "general.type", PPH_STR("model"), err));
     PPH_TRY(pph_gguf_write_text(writer, "general.name", name, err));

@@ -106,10 +106,15 @@ pph_status pph_decoder_open(pph_decoder **out, const char *path, const pph_decod
     if (!d)
         return PPH_FAIL_MEMORY(err, sizeof *d);
     PPH_TRY(pph_decoder_source_open(&d->source, path, err));
+    if (d->source.config.both_ways)
+        return PPH_FAIL(err, PPH_UNSUPPORTED,
+                        "%s: the model reads texts in both directions ('is_causal' is false): it "
+                        "embeds them, and cannot write",
+                        d->source.folder);
     PPH_TRY(choose_context(d, options->context, &context, err));
     PPH_TRY(open_tokenizer(d, err));
     PPH_TRY(pph_decoder_text_template(&d->chat_template, &d->source, err));
-    PPH_TRY(pph_decoder_stack_new(&d->stack, &d->source, options, context, err));
+    PPH_TRY(pph_decoder_stack_new(&d->stack, &d->source, options, true, context, err));
     describe(d, context);
     PPH_TRY(pph_crew_init(&d->crew, options->team, err));
     PPH_TRY(make_cache(d, options, err));

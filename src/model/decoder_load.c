@@ -15,6 +15,7 @@ typedef struct loader {
     pph_decoder_stack *stack;
     pph_precision wish;
     pph_quantize quantize;
+    bool writes;
     pph_team *team;
 } loader;
 
@@ -129,6 +130,8 @@ static pph_status load_all(const loader *l, size_t context, pph_error *err)
     PPH_TRY(load_norm(l, PPH_DECODER_FINAL_NORM, 0, s->width, &s->final_norm, err));
     for (size_t i = 0; i < s->layers; i++)
         PPH_TRY(load_layer(l, i, err));
+    if (!l->writes)
+        return PPH_OK;
     /* A model without an output matrix of its own may be one that only embeds. */
     if (c->tied)
         return load_linear(l, PPH_DECODER_TOKENS, 0, &s->output, err);
@@ -138,7 +141,8 @@ static pph_status load_all(const loader *l, size_t context, pph_error *err)
 }
 
 pph_status pph_decoder_stack_new(pph_decoder_stack **out, const pph_decoder_source *source,
-                                 const pph_decoder_options *options, size_t context, pph_error *err)
+                                 const pph_decoder_options *options, bool writes, size_t context,
+                                 pph_error *err)
 {
     const pph_decoder_config *c = &source->config;
     PPH_AUTO(pph_decoder_stack_free) pph_decoder_stack *s = pph_alloc(sizeof *s);
@@ -152,6 +156,7 @@ pph_status pph_decoder_stack_new(pph_decoder_stack **out, const pph_decoder_sour
                              .rotary = c->rope.rotary,
                              .hidden = (size_t)c->hidden,
                              .vocabulary = (size_t)c->vocabulary,
+                             .both_ways = c->both_ways,
                              .epsilon = c->epsilon};
     s->layer = pph_alloc_array(s->layers, sizeof *s->layer);
     if (!s->layer)
@@ -161,6 +166,7 @@ pph_status pph_decoder_stack_new(pph_decoder_stack **out, const pph_decoder_sour
                 .stack = s,
                 .wish = options->precision,
                 .quantize = options->quantize,
+                .writes = writes,
                 .team = options->team};
     PPH_TRY(load_all(&l, context, err));
     s->precision = pph_linear_precision(s->layer[0].query);

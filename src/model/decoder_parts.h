@@ -27,13 +27,14 @@ typedef struct pph_decoder_layer {
  * blocks  the layers' weights are of types of blocks
  * tokens  the table [V,D], where it lies in the mapped file; tokens_as  the type that its rows are rounded
  *         to as they are taken
- * output  [V,D]; NULL for a model that only embeds */
+ * output  [V,D]; NULL for a model that only embeds
+ * both_ways  rows of a text see those behind them too */
 typedef struct pph_decoder_stack {
     size_t layers, width, heads, kv_heads, head, rotary, hidden, vocabulary;
     float epsilon;
     pph_precision precision;
     pph_dtype narrow;
-    bool blocks;
+    bool blocks, both_ways;
     pph_decoder_layer *layer;
     pph_decoder_matrix tokens;
     pph_dtype tokens_as;
@@ -46,12 +47,13 @@ typedef struct pph_decoder_stack {
 /* Read and pack all weights; their pages are given back as soon as they are packed.
  * source   borrowed for as long as the stack lives: the token table stays in it
  * options  their precision, quantize and team
+ * writes   the matrix of the logits is wanted too
  * context  positions that will be asked for
  * Errors   those of the source, PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_decoder_stack_new(pph_decoder_stack **out,
                                              const pph_decoder_source *source,
-                                             const pph_decoder_options *options, size_t context,
-                                             pph_error *err);
+                                             const pph_decoder_options *options, bool writes,
+                                             size_t context, pph_error *err);
 void pph_decoder_stack_free(pph_decoder_stack **stack);
 
 /* The table's row of a token, f32 [D]. id  below V. Any thread */
@@ -62,6 +64,8 @@ PPH_CHECKED pph_status pph_decoder_stack_embed(const pph_decoder_stack *stack, i
 enum { PPH_DECODER_ROWS = 512 };
 
 /* Rows of one sequence in a pass.
+ * sequence  NULL: a whole text, at most as long as its layers' windows, that leaves nothing behind; then
+ *           `position` is 0
  * position  of the first, in its sequence
  * wanted    how many at the end have results */
 typedef struct pph_decoder_piece {
@@ -83,7 +87,7 @@ typedef struct pph_decoder_pass {
     const pph_crew *crew;
 } pph_decoder_pass;
 
-/* Rows of all pieces: at most PPH_DECODER_ROWS. Errors  PPH_OUT_OF_MEMORY */
+/* Rows of all pieces: PPH_DECODER_ROWS, or a longer whole text. Errors  PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_decoder_pass_run(const pph_decoder_pass *pass, pph_error *err);
 
 #endif

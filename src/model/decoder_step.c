@@ -11,6 +11,7 @@
  * Owns nothing: memory comes from the members' scratch, what all share from the first's. */
 #include "model/decoder_parts.h"
 
+#include "compute/attention.h"
 #include "compute/kernels.h"
 #include <math.h>
 #include <string.h>
@@ -398,7 +399,8 @@ static void settle(run *r, size_t layer)
         table->bf16_from_f32((pph_bf16 *)v->attended + i * queries + from,
                              r->room->q + i * queries + from, heads * group * s->head);
     for (size_t i = 0; i < r->pass->count; i++)
-        store(r, layer, &r->pass->pieces[i], r->room->start[i]);
+        if (r->pass->pieces[i].sequence)
+            store(r, layer, &r->pass->pieces[i], r->room->start[i]);
 }
 
 static pph_attention_paged attention_of(const run *r, size_t layer, size_t piece)
@@ -418,15 +420,45 @@ static pph_attention_paged attention_of(const run *r, size_t layer, size_t piece
     };
 }
 
+/* Attention within a whole text, whose keys and values are all here. */
+static pph_status attend_text(run *r, size_t piece, size_t first, size_t last, size_t begin,
+                              size_t end)
+{
+    const pph_decoder_stack *s = r->s;
+    size_t queries = s->heads * s->head, keys = s->kv_heads * s->head;
+    size_t start = r->room->start[piece], count = r->pass->pieces[piece].count;
+    const pph_attention op = {
+        .q = pph_rows_at(f32_rows(r->room->q, queries), start),
+        .k = pph_rows_at(f32_rows(r->room->k, keys), start),
+        .v = pph_rows_at(f32_rows(r->room->v, keys), start),
+        .out = attended_rows(r, &r->room->all, start),
+        .queries = count,
+        .keys = count,
+        .size = s->head,
+        .group = s->heads / s->kv_heads,
+        .scale = 1 / sqrtf((float)s->head),
+        .causal = !s->both_ways,
+    };
+    return pph_attention_run(&op, first, last, begin, end, r->scratch, &r->err);
+}
+
+/* Queries [begin, end) of a piece, heads [first, last). */
+static pph_status attend_piece(run *r, size_t layer, size_t piece, size_t first, size_t last,
+                               size_t begin, size_t end)
+{
+    if (!r->pass->pieces[piece].sequence)
+        return attend_text(r, piece, first, last, begin, end);
+    pph_attention_paged op = attention_of(r, layer, piece);
+    return pph_attention_paged_run(&op, first, last, begin, end, r->scratch, &r->err);
+}
+
 /* Attention of the member's own heads. */
 static pph_status attend_own(run *r, size_t layer)
 {
     size_t group = r->s->heads / r->s->kv_heads;
-    for (size_t i = 0; i < r->pass->count && r->first < r->last; i++) {
-        pph_attention_paged op = attention_of(r, layer, i);
-        PPH_TRY(pph_attention_paged_run(&op, r->first * group, r->last * group, 0, op.queries,
-                                        r->scratch, &r->err));
-    }
+    for (size_t i = 0; i < r->pass->count && r->first < r->last; i++)
+        PPH_TRY(attend_piece(r, layer, i, r->first * group, r->last * group, 0,
+                             r->pass->pieces[i].count));
     return PPH_OK;
 }
 
@@ -445,10 +477,8 @@ static pph_status attend_any(run *r, size_t layer)
             piece++;
         }
         size_t tile = (unit - before) / heads, head = (unit - before) % heads;
-        pph_attention_paged op = attention_of(r, layer, piece);
-        PPH_TRY(pph_attention_paged_run(&op, head * group, (head + 1) * group, tile * BLOCK,
-                                        PPH_MIN((tile + 1) * BLOCK, op.queries), r->scratch,
-                                        &r->err));
+        PPH_TRY(attend_piece(r, layer, piece, head * group, (head + 1) * group, tile * BLOCK,
+                             PPH_MIN((tile + 1) * BLOCK, r->pass->pieces[piece].count)));
     }
     return PPH_OK;
 }

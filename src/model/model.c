@@ -25,6 +25,11 @@ static const row table[] = {
     {"distilbert", &pph_bert_architecture},
     {"mpnet", &pph_bert_architecture},
     {"nomic_bert", &pph_bert_architecture},
+    {"llama", &pph_decoder_embedder_architecture},
+    {"mistral", &pph_decoder_embedder_architecture},
+    {"qwen2", &pph_decoder_embedder_architecture},
+    {"qwen3", &pph_decoder_embedder_architecture},
+    {"phi3", &pph_decoder_embedder_architecture},
 };
 
 /* A config.json is a few kilobytes; those of large vocabularies of labels reach a few megabytes. */

@@ -59,7 +59,8 @@ typedef struct pph_architecture {
     pph_status (*embed_texts)(void *state, const pph_texts *texts, float *out, pph_error *err);
 } pph_architecture;
 
-extern const pph_architecture pph_clip_architecture, pph_bert_architecture;
+extern const pph_architecture pph_clip_architecture, pph_bert_architecture,
+    pph_decoder_embedder_architecture;
 
 /* The architecture for a model_type, or NULL. */
 const pph_architecture *pph_model_find(const char *model_type);

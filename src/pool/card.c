@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "model/bert_layout.h"
+#include "model/decoder_embedder.h"
 #include "model/model.h"
 #include "pool/gguf_folder.h"
 #include "pool/sight.h"
@@ -291,14 +292,14 @@ static pph_status read_clip(pph_card *card, pph_error *err)
 
 /* ---- BERT's family ---- */
 
-/* What its head makes of the encoder's rows: the length of the vectors, or its labels. */
-static size_t head_of(const pph_bert_config *config, const pph_sentence *sentence)
+/* The length of the vectors that are made of an encoder's rows. */
+static size_t vector_of(size_t width, const pph_sentence *sentence)
 {
-    size_t made = (size_t)config->width * (size_t)__builtin_popcount(sentence->poolings);
+    size_t made = width * (size_t)__builtin_popcount(sentence->poolings);
     for (size_t i = 0; i < sentence->step_count; i++)
         if (!sentence->steps[i].normalize)
             made = (size_t)sentence->steps[i].outputs;
-    return config->labels ? (size_t)config->labels : made;
+    return made;
 }
 
 static pph_status read_bert(pph_card *card, pph_error *err)
@@ -330,7 +331,8 @@ static pph_status read_bert(pph_card *card, pph_error *err)
         card->capabilities = 0;
         give_reason(card, "has no tokenizer.json: texts are not taken");
     }
-    card->dimensions = head_of(&config, sentence);
+    card->dimensions =
+        config.labels ? (size_t)config.labels : vector_of((size_t)config.width, sentence);
     card->context = (size_t)config.context;
     if (sentence->max_tokens)
         card->context = PPH_MIN(card->context, sentence->max_tokens);
@@ -439,6 +441,30 @@ static pph_status read_decoder(pph_card *card, pph_error *err)
     return PPH_OK;
 }
 
+/* A decoder of sentence-transformers, which embeds. */
+static pph_status read_embedding_decoder(pph_card *card, pph_error *err)
+{
+    pph_decoder_config config;
+    pph_error error;
+    PPH_AUTO(pph_sentence_free) pph_sentence *sentence = NULL;
+    pph_status status = pph_decoder_config_read(&config, card->path, &error);
+    if (status == PPH_OK)
+        status = pph_sentence_read(&sentence, card->path, &error);
+    PPH_TRY(take_reason(card, status, &error, err));
+    card->supported = status == PPH_OK;
+    if (status != PPH_OK)
+        return PPH_OK;
+    card->dimensions = vector_of((size_t)config.width, sentence);
+    card->context = PPH_MIN((size_t)config.context, (size_t)PPH_DECODER_EMBEDDER_TOKENS);
+    if (sentence->max_tokens)
+        card->context = PPH_MIN(card->context, sentence->max_tokens);
+    if (!has_tokenizer(card->path)) {
+        card->supported = false;
+        give_reason(card, "has no tokenizer: texts are not taken");
+    }
+    return PPH_OK;
+}
+
 static pph_status read_gguf_decoder(pph_card *card, pph_error *err)
 {
     PPH_AUTO(pph_gguf_files_close) pph_gguf_files files = {0};
@@ -470,6 +496,9 @@ static pph_status read_other(pph_card *card, const pph_json *root, pph_error *er
     PPH_TRY(read_sentence(card, err));
     if (card->capabilities & PPH_CARD_GENERATION)
         PPH_TRY(read_decoder(card, err));
+    else if (card->capabilities == PPH_CARD_TEXTS &&
+             pph_model_find(card->architecture) == &pph_decoder_embedder_architecture)
+        PPH_TRY(read_embedding_decoder(card, err));
     else
         give_reason(card, "this version does not run '%s'", card->architecture);
     PPH_TRY(count_weights(card, &tally, &weights, err));

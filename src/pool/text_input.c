@@ -5,6 +5,8 @@
  * they belong to the second text of a pair. */
 #include "pool/text_input.h"
 
+#include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "text/tokenizer.h"
@@ -13,12 +15,15 @@
 #include <string.h>
 
 enum { HEADER = 2 };
+#define CONFIG_LIMIT ((size_t)64 << 20)
 
 struct pph_text_input {
     char *folder;
     pph_model_info info;
     pph_sentence *sentence; /* NULL for a CLIP, whose texts are given as they are */
     bool nomic;
+    bool
+        ends; /* tokenizer_config.json wants an end token, which tokenizer.json does not put there */
 
     pthread_mutex_t mutex; /* guards the opening of the tokenizer */
     bool tokenizer_tried;
@@ -56,6 +61,26 @@ void pph_text_input_free(pph_text_input **input)
     pph_free(it);
 }
 
+/* Whether texts shall end in the end token, and do not by themselves: some decoders' folders say it beside
+ * their tokenizer.json alone ("add_eos_token"). */
+static pph_status look_for_end(pph_text_input *it, pph_error *err)
+{
+    PPH_AUTO(pph_free_at) char *path = pph_path_join(it->folder, "tokenizer_config.json");
+    PPH_AUTO(pph_json_free) pph_json *config = NULL;
+    PPH_AUTO(pph_tokens_deinit) pph_tokens around = {0};
+    bool wanted = false;
+    int32_t end = pph_tokenizer_end(it->tokenizer);
+    if (!path)
+        return PPH_FAIL_MEMORY(err, strlen(it->folder) + 32);
+    if (!it->sentence || end < 0 || pph_file_look(path) == PPH_FILE_MISSING)
+        return PPH_OK;
+    PPH_TRY(pph_json_load(&config, path, CONFIG_LIMIT, err));
+    PPH_TRY(pph_json_get_bool(config, "add_eos_token", false, &wanted, err));
+    PPH_TRY(pph_tokenizer_encode(it->tokenizer, PPH_STR(""), NULL, &around, err));
+    it->ends = wanted && (!around.count || around.ids[around.count - 1] != end);
+    return PPH_OK;
+}
+
 /* A failure for want of memory is not remembered: the next text tries again. */
 static pph_status open_tokenizer(pph_text_input *it, pph_error *err)
 {
@@ -63,9 +88,11 @@ static pph_status open_tokenizer(pph_text_input *it, pph_error *err)
     if (!it->tokenizer_tried) {
         pph_error *error = &it->tokenizer_error;
         pph_status status = pph_tokenizer_open(&it->tokenizer, it->folder, error);
+        if (status == PPH_OK)
+            status = look_for_end(it, error);
         it->tokenizer_tried = status != PPH_OUT_OF_MEMORY;
         if (status != PPH_OK)
-            it->tokenizer = NULL;
+            pph_tokenizer_close(&it->tokenizer);
     }
     pph_error failed = it->tokenizer_error;
     bool open = it->tokenizer != NULL;
@@ -215,7 +242,10 @@ pph_status pph_text_input_prepare(const pph_text_input *input, const pph_embeddi
     size_t skipped;
     PPH_TRY(find_prompt(input, text->task, &prompt, err));
     PPH_TRY(word(input, prompt, &worded, &whole, &lower, err));
+    options.limit -= input->ends;
     PPH_TRY(pph_tokenizer_encode(input->tokenizer, worded, &options, &tokens, err));
+    if (input->ends)
+        PPH_TRY(pph_tokens_add(&tokens, pph_tokenizer_end(input->tokenizer), err));
     if (!tokens.count)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "the text has no tokens");
     PPH_TRY(count_skipped(input, prompt, &skipped, err));

@@ -190,6 +190,9 @@ pph_status pph_decoder_config_check(pph_decoder_config *c, pph_error *err)
 
 static pph_status read_decoder(const pph_json *from, pph_decoder_config *c, pph_error *err)
 {
+    bool causal = true;
+    PPH_TRY(pph_json_get_bool(from, "is_causal", true, &causal, err));
+    c->both_ways = !causal;
     PPH_TRY(check_activation(from, err));
     PPH_TRY(read_sizes(from, c, err));
     PPH_TRY(read_window(from, c, err));

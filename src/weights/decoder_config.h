@@ -34,6 +34,7 @@ typedef enum pph_decoder_kind {
  * tied        the token table is the output matrix too
  * qkv_bias, out_bias, mlp_bias   the products have biases. A GGUF file does not say: there biases
  *             count where they are, and all three are false
+ * both_ways   rows see those behind them too ("is_causal" is false): it embeds, and cannot write
  * windowed    by layer: only the last `window` positions are seen (window > 0)
  * bos         the id that begins a text, or -1
  * ends        ids that end an answer: no two alike
@@ -45,7 +46,7 @@ typedef struct pph_decoder_config {
     pph_decoder_kind kind;
     int layers, width, heads, kv_heads, head, hidden, vocabulary, context;
     float epsilon;
-    bool tied, qkv_bias, out_bias, mlp_bias;
+    bool tied, qkv_bias, out_bias, mlp_bias, both_ways;
     int window;
     bool windowed[PPH_DECODER_LAYERS];
     int bos;

@@ -24,7 +24,8 @@ typedef struct bert_case {
     float *vectors;
 } bert_case;
 
-/* All cases; assertions fail where the file is not as it should be. Free with bert_cases_free. */
+/* All cases of bert.json, or of another file of that form; assertions fail where it is not as it should be.
+ * Free with bert_cases_free. */
 typedef struct bert_cases {
     pph_json *golden;
     bert_case *at;
@@ -32,6 +33,7 @@ typedef struct bert_cases {
 } bert_cases;
 
 bert_cases bert_cases_load(void);
+bert_cases bert_cases_load_file(const char *name, size_t least);
 void bert_cases_free(bert_cases *cases);
 /* A copy of the case of this name, with its vectors borrowed. */
 bert_case bert_cases_copy(const bert_cases *cases, const char *name);

@@ -288,11 +288,22 @@ static void test_sentence_transformers(void **state)
     (void)state;
     put("gte/config.json", "{\"model_type\":\"qwen2\",\"hidden_size\":1536,"
                            "\"max_position_embeddings\":131072}");
-    put("gte/modules.json", "[]");
+    put("gte/modules.json", "[{\"idx\":0,\"name\":\"0\",\"path\":\"\",\"type\":\"sentence_"
+                            "transformers.models.Transformer\"},"
+                            "{\"idx\":1,\"name\":\"1\",\"path\":\"1_Pooling\",\"type\":\"sentence_"
+                            "transformers.models.Pooling\"},"
+                            "{\"idx\":2,\"name\":\"2\",\"path\":\"2_Dense\",\"type\":\"sentence_"
+                            "transformers.models.Dense\"}]");
+    put("gte/1_Pooling/config.json", "{\"pooling_mode_lasttoken\":true}");
+    put("gte/2_Dense/config.json",
+        "{\"in_features\":1536,\"out_features\":1024,\"activation_function\":\"Identity\"}");
     put("gte/sentence_bert_config.json", "{\"max_seq_length\":256}");
     pph_card *card = card_of(at("gte"));
     assert_int_equal(card->capabilities, PPH_CARD_TEXTS);
     assert_int_equal(card->context, 256);
+    assert_int_equal(card->dimensions, 1024);
+    assert_false(card->supported); /* without weights, without a tokenizer */
+    says(card, "tokenizer");
     pph_card_free(&card);
 }
 

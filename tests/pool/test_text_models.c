@@ -295,6 +295,73 @@ static void test_reranks(void **state)
     bert_case_remove(&folder);
 }
 
+/* The tokenizer without anything around a text. */
+static void put_bare_tokenizer(const made_folder *folder)
+{
+    char bare[sizeof tokenizer + 64];
+    const char *begin = strstr(tokenizer, "\"post_processor\":"),
+               *end = strstr(tokenizer, "\"decoder\"");
+    assert_true(begin && end > begin);
+    snprintf(bare, sizeof bare, "%.*s\"post_processor\":null,%s", (int)(begin - tokenizer),
+             tokenizer, end);
+    put_text(folder, "tokenizer.json", bare);
+}
+
+static void expect_decoder(const fixture *f, const made_folder *folder, const int32_t *ids,
+                           size_t length, float *out)
+{
+    const pph_model_options options = {.team = f->team, .precision = PPH_PRECISION_F32};
+    const pph_texts texts = {.count = 1, .ids = ids, .lengths = &length};
+    pph_model *model = NULL;
+    pph_error err;
+    if (pph_model_open(&model, folder->path, &options, &err) != PPH_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(pph_model_embed_texts(model, &texts, out, NULL), PPH_OK);
+    pph_model_close(&model);
+}
+
+/* A decoder that pools its last token, which is the end token: put there where tokenizer_config.json says
+ * so, also behind a text that is cut. */
+static void test_decoder(void **state)
+{
+    const fixture *f = *state;
+    enum { LONG = 300, CONTEXT = 256 };
+    bert_cases cases = bert_cases_load_file("decoder_embedder.json", 6);
+    bert_case c = bert_cases_copy(&cases, "qwen3-last");
+    made_folder folder = bert_case_write(&c);
+    put_bare_tokenizer(&folder);
+    put_text(&folder, "tokenizer_config.json", "{\"eos_token\":\"[SEP]\",\"add_eos_token\":true}");
+    put_text(&folder, "config_sentence_transformers.json", "{\"prompts\":{\"query\":\"ask: \"}}");
+    pph_multimodal_options options = in_f32();
+    options.truncate = true;
+    test_service service;
+    service_open_with(&service, folder.path, &options);
+    static const int32_t red[] = {A, RED, CIRCLE, SEP};
+    int32_t cut[CONTEXT];
+    char text[LONG * 4 + 1] = "";
+    float want[64];
+    expect_decoder(f, &folder, red, PPH_COUNT(red), want);
+    pph_future *future = pph_multimodal_embed_text(service.multimodal, "a red circle");
+    same(embeddings(future)->vectors, want, 64, "one");
+    pph_future_free(&future);
+    for (size_t i = 0; i < LONG; i++)
+        memcpy(text + 4 * i, "red ", 5);
+    for (size_t i = 0; i < CONTEXT; i++)
+        cut[i] = i + 1 < CONTEXT ? RED : SEP;
+    expect_decoder(f, &folder, cut, CONTEXT, want);
+    future = pph_multimodal_embed_text(service.multimodal, text);
+    same(embeddings(future)->vectors, want, 64, "cut");
+    pph_future_free(&future);
+    future = pph_rerank(service.multimodal, "red", (const char *const[]){"a circle"}, 1);
+    assert_int_equal(pph_block_on(future, NULL), PPH_OK);
+    const pph_scores *scores = pph_future_value(future);
+    assert_int_equal(scores->errors[0].status, PPH_UNSUPPORTED);
+    pph_future_free(&future);
+    service_close(&service);
+    bert_case_remove(&folder);
+    bert_cases_free(&cases);
+}
+
 /* The nth allocation fails: whoever asked is told, and the next one is answered. */
 #ifdef PPH_FAULTS
 static void test_no_memory(void **state)
@@ -336,6 +403,7 @@ int main(void)
         cmocka_unit_test(test_tasks_and_dimensions),
         cmocka_unit_test(test_prompt_is_not_pooled),
         cmocka_unit_test(test_reranks),
+        cmocka_unit_test(test_decoder),
 #ifdef PPH_FAULTS
         cmocka_unit_test(test_no_memory),
 #endif

@@ -344,4 +344,5 @@ def main():
         print(case["name"], values.shape, "rms %.3f, nearest pair %.3f" % (values.std(), near), file=sys.stderr)
 
 
-main()
+if __name__ == "__main__":
+    main()
