@@ -10,7 +10,7 @@ enum { PICTURES = 256 };
 /* inputs    the words, of which the last is the question and leaves them
  * question  what was read for "-" */
 typedef struct ask_work {
-    const char *form, *projector, *question;
+    const char *form, *projector, *question, *quantize;
     long max_tokens, seed;
     float temperature;
     pph_common common;
@@ -70,6 +70,7 @@ static pph_status run(ask_work *work, pph_error *err)
     pph_generation_options service = pph_generation_defaults();
     service.chat_template = work->form;
     service.projector = work->projector;
+    PPH_TRY(pph_quantize_parse(work->quantize, &service.quantize, err));
     PPH_TRY(take_question(work, err));
     PPH_TRY(take_pictures(work, err));
     PPH_TRY(pph_answering_open(answering, &work->common, &service, err));
@@ -88,18 +89,22 @@ static pph_status run(ask_work *work, pph_error *err)
 
 int pph_ask_run(const pph_command *self, int argc, char **argv)
 {
-    PPH_AUTO(ask_deinit) ask_work work = {.max_tokens = 512, .seed = -1, .temperature = 0.2F};
-    const pph_option own[] = {{"projector", 0, PPH_OPTION_TEXT, &work.projector, 0, 0, "FILE",
-                               "a GGUF model's picture part (the mmproj file beside it)"},
-                              {"temperature", 't', PPH_OPTION_NUMBER, &work.temperature, 0, 0, "T",
-                               "0: always the most probable token (0.2)"},
-                              {"max-tokens", 0, PPH_OPTION_INTEGER, &work.max_tokens, 0, 1 << 24,
-                               "N", "tokens to write at most (512)"},
-                              {"seed", 0, PPH_OPTION_INTEGER, &work.seed, 0, 1L << 53, "S",
-                               "the same one gives the same text"},
-                              {"template", 0, PPH_OPTION_TEXT, &work.form, 0, 0, "FORM",
-                               "of conversations, where the model's own is not known"},
-                              {0}};
+    PPH_AUTO(ask_deinit)
+    ask_work work = {.quantize = "none", .max_tokens = 512, .seed = -1, .temperature = 0.2F};
+    const pph_option own[] = {
+        {"projector", 0, PPH_OPTION_TEXT, &work.projector, 0, 0, "FILE",
+         "a GGUF model's picture part (the mmproj file beside it)"},
+        {"temperature", 't', PPH_OPTION_NUMBER, &work.temperature, 0, 0, "T",
+         "0: always the most probable token (0.2)"},
+        {"max-tokens", 0, PPH_OPTION_INTEGER, &work.max_tokens, 0, 1 << 24, "N",
+         "tokens to write at most (512)"},
+        {"seed", 0, PPH_OPTION_INTEGER, &work.seed, 0, 1L << 53, "S",
+         "the same one gives the same text"},
+        {"template", 0, PPH_OPTION_TEXT, &work.form, 0, 0, "FORM",
+         "of conversations, where the model's own is not known"},
+        {"quantize", 0, PPH_OPTION_TEXT, &work.quantize, 0, 0, "T",
+         "matrices of plain numbers to q8_0 or q4_0 as they are loaded (none)"},
+        {0}};
     int leave = pph_command_parse(&work.common, self, own, argc, argv, take_word, &work);
     if (leave >= 0)
         return leave;

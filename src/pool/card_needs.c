@@ -92,19 +92,37 @@ static void need(pph_card_tally *tally, uint64_t f32, uint64_t bf16, uint64_t in
     add_to(&tally->needs[PPH_PRECISION_INT8], int8);
 }
 
-/* logits  the matrix of the logits, which is Q8_0 at the least */
-static void need_matrix(pph_card_tally *tally, uint64_t elements, uint64_t rows, uint64_t blocks,
-                        bool logits)
+/* What a matrix is for, where that matters when a model is quantised: the logits' is Q8_0 at the least, one
+ * that looks at pictures is not quantised. */
+typedef enum purpose { LAYER, LOGITS, LOOKING } purpose;
+
+static purpose purpose_of(const pph_tensor *tensor)
 {
+    pph_str name = pph_str_view(tensor->name);
+    if (pph_str_ends(name, "lm_head.weight") || pph_str_equal(name, PPH_STR("output.weight")))
+        return LOGITS;
+    bool looks = strstr(tensor->name, "vision_") || strstr(tensor->name, "multi_modal_projector") ||
+                 pph_str_starts(name, "v.") || pph_str_starts(name, "mm.");
+    return looks ? LOOKING : LAYER;
+}
+
+static void need_matrix(pph_card_tally *tally, uint64_t elements, uint64_t rows, uint64_t blocks,
+                        purpose is_for)
+{
+    pph_precision fast = pph_precision_choose(PPH_PRECISION_AUTO, pph_cpu_features());
     uint64_t int8 = blocks ? blocks : pph_card_add(elements, pph_card_mul(rows, 8));
     uint64_t q8 = blocks ? blocks : pph_card_mul(elements / 32, 34);
     uint64_t q4 = blocks ? blocks : pph_card_mul(elements / 32, 18);
+    if (is_for == LOGITS)
+        q4 = q8;
+    if (is_for == LOOKING)
+        q8 = q4 = pph_card_mul(elements, fast == PPH_PRECISION_BF16 ? 2 : 4);
     add_to(&tally->needs[PPH_PRECISION_F32], pph_card_mul(elements, 4));
     add_to(&tally->needs[PPH_PRECISION_BF16], blocks ? blocks : pph_card_mul(elements, 2));
     add_to(&tally->needs[PPH_PRECISION_INT8], int8);
     add_to(&tally->quantised[PPH_QUANTIZE_NONE], int8);
     add_to(&tally->quantised[PPH_QUANTIZE_Q8_0], q8);
-    add_to(&tally->quantised[PPH_QUANTIZE_Q4_0], logits ? q8 : q4);
+    add_to(&tally->quantised[PPH_QUANTIZE_Q4_0], q4);
 }
 
 static void count_type(pph_card *card, const char *stored, uint64_t bytes)
@@ -140,8 +158,6 @@ void pph_card_count(pph_card *card, pph_card_tally *tally, const pph_tensor *ten
         return;
     add_to(&card->parameters, elements);
     uint64_t rows = tensor->rank ? (uint64_t)tensor->shape[0] : 1, wide = pph_card_mul(elements, 4);
-    pph_str name = pph_str_view(tensor->name);
-    bool logits;
     switch (is) {
     case TABLE:
         tally->table_elements = elements;
@@ -152,11 +168,9 @@ void pph_card_count(pph_card *card, pph_card_tally *tally, const pph_tensor *ten
         need(tally, wide, wide / 2, wide / 2);
         break;
     case MATRIX:
-        logits =
-            pph_str_ends(name, "lm_head.weight") || pph_str_equal(name, PPH_STR("output.weight"));
-        tally->output |= logits;
+        tally->output |= purpose_of(tensor) == LOGITS;
         need_matrix(tally, elements, rows, pph_dtype_size(tensor->dtype) ? 0 : tensor->bytes,
-                    logits);
+                    purpose_of(tensor));
         break;
     default:
         need(tally, wide, wide, wide);
@@ -262,7 +276,7 @@ void pph_card_need_shape(pph_card *card, const pph_card_tally *tally, const pph_
     pph_card_tally all = *tally;
     bool writes = card->capabilities & PPH_CARD_GENERATION;
     if (writes && !all.output && all.table_elements)
-        need_matrix(&all, all.table_elements, all.table_rows, 0, true);
+        need_matrix(&all, all.table_elements, all.table_rows, 0, LOGITS);
     uint64_t row =
         pph_card_add(pph_card_mul(shape->width, 6), pph_card_mul(shape->intermediate, 2));
     uint64_t bytes = pph_card_mul(row, PREFILL_ROWS * 4);
