@@ -18,11 +18,7 @@ static pph_status open_generation(pph_talk *talk, const char *name, pph_generati
     pph_common common = talk->options.common;
     common.model = name ? name : common.model;
     PPH_AUTO(pph_free_at) char *found = NULL;
-    PPH_TRY(pph_command_named_model(&common, &found, err));
-    if (!found)
-        return PPH_FAIL(err, PPH_NOT_FOUND,
-                        "no language model is built in: name one with -m or PARAPHYM_MODEL (a "
-                        "folder of the hub, or a GGUF file)");
+    PPH_TRY(pph_command_language_model(&common, &found, err));
     pph_generation_options service = pph_generation_defaults();
     service.precision = common.precision;
     service.chat_template = talk->options.form;
