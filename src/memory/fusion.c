@@ -5,14 +5,18 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* Of the literature: large enough that the first few ranks differ little. */
-static const double constant = 60;
+/* The literature has 60, for many rankings of the same things by the same means. The ways here find different
+ * things (a picture has no words, a name no direction), so that being found by one alone must not count
+ * against a memory: at 2 what is fourth by one way alone counts as what is tenth by two. */
+static const double constant = 2;
 /* Half of the relevance that words alone can give, in BM25. */
 static const double words_half = 4;
 
+/* Importance only decides among what is about equal: its whole part is less than the first by another way has
+ * over the second. */
 pph_fusion_weights pph_fusion_defaults(void)
 {
-    return (pph_fusion_weights){.vectors = 1, .words = 1, .importance = 0.25};
+    return (pph_fusion_weights){.vectors = 1, .words = 1, .importance = 0.1};
 }
 
 /* Which value a sorting goes by: a space, or one of these. */
@@ -38,9 +42,10 @@ static void rank_by(pph_fusion_item *items, size_t count, int by)
     for (size_t i = 0; i < count; i++) {
         double mine = value_of(&items[i], by);
         size_t rank = 1;
-        for (size_t k = 0; k < count && !isnan(mine); k++)
+        bool none = isnan(mine) || (by == BY_WORDS && mine <= 0);
+        for (size_t k = 0; k < count && !none; k++)
             rank += value_of(&items[k], by) > mine;
-        *rank_of(&items[i], by) = isnan(mine) ? 0 : rank;
+        *rank_of(&items[i], by) = none ? 0 : rank;
     }
 }
 

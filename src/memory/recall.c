@@ -187,7 +187,7 @@ static pph_status find_words(pph_sql *sql, const pph_recall_query *query, gather
         if (!item)
             return PPH_FAIL_MEMORY(err, sizeof *item);
         /* Words that half of the memories have, and all words while there are few of those, tell nothing:
-         * what their scores differ in is how long the texts are. Such hits share the last rank. */
+         * what their scores differ in is how long the texts are. Such hits are found, and have no rank. */
         item->words = hits[i].score < words_least ? 0 : hits[i].score;
     }
     return PPH_OK;

@@ -2,8 +2,11 @@
  * they were told is gone is gone, and the store is whole. Two processes at once fail at nothing.
  *
  * The process that is killed is this program anew, as `test_crash work NAME SEED`: it writes a line for
- * each answer it has had. PPH_CRASHES says how often one is killed (40). */
+ * each answer it has had. PPH_CRASHES says how often one is killed (40), PPH_TOGETHER_S for how many seconds
+ * two work at once (else for 150 rounds each). */
+#include "base/clock.h"
 #include "opened.h"
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -32,7 +35,7 @@ static pph_memory_item drawn(char text[96], char picture[32])
 }
 
 /* Adds, adds of many, updates, deletes, relations, searches, in turns; never ends by itself unless
- * `rounds` says so. */
+ * `rounds` says so: so many, or, where it is negative, so many seconds; 0: for ever. */
 static int work(const char *path, uint64_t seed, int rounds)
 {
     pph_error error = {0};
@@ -45,7 +48,10 @@ static int work(const char *path, uint64_t seed, int rounds)
     if (pph_memory_open(&memory, path, &options, &error) != PPH_OK)
         goto failed;
     pph_memory_id last = {{0}}, before = {{0}};
-    for (int round = 0; round != rounds; round++) {
+    pph_nanos end = rounds < 0 ? pph_clock_after(PPH_SECONDS(-(int64_t)rounds)) : PPH_FOREVER;
+    if (!rounds)
+        rounds = -1; /* for ever */
+    for (int round = 0; round != rounds && pph_clock_now() < end; round++) {
         char text[8][96], picture[8][32];
         pph_memory_item items[8];
         size_t count = round % 3 ? 1 : 8;
@@ -163,7 +169,7 @@ static void what_was_told_is_so_after_a_kill(void **state)
     snprintf(path, sizeof path, "%s", place_path("crash"));
     for (int i = 0; i < crashes; i++) {
         int answers;
-        pid_t child = start(path, (uint64_t)i + 1, -1, &answers);
+        pid_t child = start(path, (uint64_t)i + 1, 0, &answers);
         usleep(5000 + (unsigned)(place_draw() % 120000));
         kill(child, SIGKILL);
         char *said = hear(answers);
@@ -180,19 +186,31 @@ static void what_was_told_is_so_after_a_kill(void **state)
     place_remove_store("crash");
 }
 
+static void *hear_beside(void *answers)
+{
+    return hear(*(int *)answers);
+}
+
 static void two_processes_at_once_fail_at_nothing(void **state)
 {
     (void)state;
     char path[160];
+    const char *seconds = getenv("PPH_TOGETHER_S");
+    int rounds = seconds ? -atoi(seconds) : 150;
     snprintf(path, sizeof path, "%s", place_path("two"));
     int answers[2];
     pid_t children[2];
     for (int i = 0; i < 2; i++)
-        children[i] = start(path, (uint64_t)i + 1000, 150, &answers[i]);
+        children[i] = start(path, (uint64_t)i + 1000, rounds, &answers[i]);
     char *said[2];
+    pthread_t other;
+    void *heard;
+    assert_int_equal(pthread_create(&other, NULL, hear_beside, &answers[1]), 0);
+    said[0] = hear(answers[0]);
+    pthread_join(other, &heard);
+    said[1] = heard;
     for (int i = 0; i < 2; i++) {
         int status;
-        said[i] = hear(answers[i]);
         waitpid(children[i], &status, 0);
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     }
