@@ -168,6 +168,10 @@ typedef struct pph_memories {
 /* Value: pph_memories with count 1. Errors: PPH_NOT_FOUND. */
 PPH_API pph_future *pph_memory_get(pph_memory *memory, pph_memory_id id);
 
+/* The one memory whose id begins so ("0197c0de"; dashes may be left out). Value: pph_memory_id.
+ * Errors  PPH_NOT_FOUND, PPH_INVALID_ARGUMENT (several begin so, or it is no beginning of an id) */
+PPH_API pph_future *pph_memory_resolve(pph_memory *memory, const char *prefix);
+
 /* Which members of an item an update sets; `text` makes its vectors anew. */
 enum {
     PPH_MEMORY_SET_TEXT = 1 << 0,

@@ -2,6 +2,7 @@
 #ifndef PARAPHYM_PARAPHYM_H
 #define PARAPHYM_PARAPHYM_H
 
+#include <paraphym/cognition.h>
 #include <paraphym/events.h>
 #include <paraphym/future.h>
 #include <paraphym/generation.h>

@@ -14,6 +14,8 @@ static const pph_command commands[] = {
     {"rerank", "[options] QUERY DOCUMENT...|-", "documents by how well they answer a query",
      pph_rerank_run},
     {"generate", "[options] PROMPT|-", "go on with a text", pph_generate_run},
+    {"memory", "ACTION [options] ...",
+     "remember, find and keep: add, search, list, show, update, ...", pph_memory_run},
     {"tokenize", "[options] TEXT|-...", "texts to tokens, a line each", pph_tokenize_run},
     {"inspect", "[options] [MODEL]", "what is in a model", pph_inspect_run},
     {"models", "[options] [MODEL]...", "the models on this machine, a line each", pph_models_run},

@@ -54,6 +54,8 @@ static int by_score(const void *a, const void *b)
     const pph_fusion_item *x = a, *y = b;
     if (x->score != y->score)
         return x->score < y->score ? 1 : -1;
+    if (x->relevance != y->relevance)
+        return x->relevance < y->relevance ? 1 : -1;
     if (x->importance != y->importance)
         return x->importance < y->importance ? 1 : -1;
     return x->row < y->row ? 1 : -1;

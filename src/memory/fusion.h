@@ -26,8 +26,8 @@ typedef struct pph_fusion_weights {
 } pph_fusion_weights;
 pph_fusion_weights pph_fusion_defaults(void);
 
-/* Give each its ranks and scores, and sort: the best first, of equal ones the more important, then the
- * later row.
+/* Give each its ranks and scores, and sort: the best first, of equal ones the more relevant, the more
+ * important, then the later row.
  *   score = sum over ways of weight / (60 + rank), as a part of what rank 1 everywhere would give
  * spaces  how many spaces were searched
  * Source  Cormack, Clarke, Büttcher 2009, "Reciprocal Rank Fusion outperforms Condorcet" */

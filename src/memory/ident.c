@@ -76,3 +76,25 @@ pph_status pph_memory_id_parse(pph_memory_id *out, const char *text, pph_error *
     *out = id;
     return PPH_OK;
 }
+
+pph_status pph_ident_range(const char *prefix, pph_memory_id *low, pph_memory_id *high,
+                           pph_error *err)
+{
+    size_t digits = 0;
+    memset(low->bytes, 0, sizeof low->bytes);
+    memset(high->bytes, 0xFF, sizeof high->bytes);
+    for (const char *at = prefix ? prefix : ""; *at; at++) {
+        int value = digit(*at);
+        if (*at == '-' && digits)
+            continue;
+        if (value < 0 || digits == 2 * sizeof low->bytes)
+            return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "'%.64s' is no beginning of a memory's id",
+                            prefix);
+        uint8_t *first = &low->bytes[digits / 2], *last = &high->bytes[digits / 2];
+        *first |= (uint8_t)(digits % 2 ? value : value << 4);
+        *last = digits % 2 ? *first : *first | 0x0F;
+        digits++;
+    }
+    return digits ? PPH_OK
+                  : PPH_FAIL(err, PPH_INVALID_ARGUMENT, "the beginning of a memory's id is empty");
+}

@@ -11,6 +11,11 @@
  * Source  RFC 9562, section 5.7 */
 PPH_CHECKED pph_status pph_ident_new(pph_memory_id *out, int64_t now_ms, pph_error *err);
 
+/* The first and the last id that begin with a text, dashes or none between its digits.
+ * Errors  PPH_INVALID_ARGUMENT: no digits, too many, or something else among them */
+PPH_CHECKED pph_status pph_ident_range(const char *prefix, pph_memory_id *low, pph_memory_id *high,
+                                       pph_error *err);
+
 bool pph_ident_is_none(pph_memory_id id);
 
 #endif

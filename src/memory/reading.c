@@ -2,8 +2,10 @@
 #include "memory/service.h"
 
 #include "base/mem.h"
+#include "memory/ident.h"
 #include "memory/relations.h"
 #include "memory/store.h"
+#include <string.h>
 
 enum { LIST_LIMIT = 100, LIST_MAX = 10000, WALK_LIMIT = 100, WALK_MAX = 10000 };
 
@@ -14,7 +16,7 @@ typedef struct asking {
     pph_memory_filter *filter;
     pph_memory_order order;
     size_t offset, limit, depth;
-    char *kind;
+    char *kind; /* of a relation; or the beginning of an id, as it was given */
     double strength;
 } asking;
 
@@ -72,6 +74,29 @@ static pph_status run_get(pph_task *task, pph_sql *sql, pph_error *err)
     return PPH_OK;
 }
 
+static pph_status run_resolve(pph_task *task, pph_sql *sql, pph_error *err)
+{
+    asking *self = (asking *)task;
+    PPH_AUTO(pph_sql_reset_at) pph_sql_statement *statement = NULL;
+    pph_memory_id *value = new_value(task, sizeof *value, pph_free, err);
+    if (!value)
+        return PPH_OUT_OF_MEMORY;
+    PPH_TRY(pph_sql_prepare(sql, "SELECT id FROM memories WHERE id BETWEEN ?1 AND ?2 LIMIT 2",
+                            &statement, err));
+    pph_sql_bind_blob(statement, 1, self->id.bytes, sizeof self->id.bytes);
+    pph_sql_bind_blob(statement, 2, self->other.bytes, sizeof self->other.bytes);
+    bool row;
+    PPH_TRY(pph_sql_step(statement, &row, err));
+    if (!row)
+        return PPH_FAIL(err, PPH_NOT_FOUND, "there is no memory %.64s", self->kind);
+    pph_str id = pph_sql_text(statement, 0);
+    memcpy(value->bytes, id.data, PPH_MIN(id.size, sizeof value->bytes));
+    PPH_TRY(pph_sql_step(statement, &row, err));
+    return row ? PPH_FAIL(err, PPH_INVALID_ARGUMENT,
+                          "several memories begin with %.64s: give more of the id", self->kind)
+               : PPH_OK;
+}
+
 static pph_status run_list(pph_task *task, pph_sql *sql, pph_error *err)
 {
     asking *self = (asking *)task;
@@ -126,6 +151,7 @@ static pph_status run_neighbours(pph_task *task, pph_sql *sql, pph_error *err)
 }
 
 static const pph_task_kind kind_get = {false, NULL, NULL, run_get, free_asking};
+static const pph_task_kind kind_resolve = {false, NULL, NULL, run_resolve, free_asking};
 static const pph_task_kind kind_list = {false, NULL, NULL, run_list, free_asking};
 static const pph_task_kind kind_count = {false, NULL, NULL, run_count, free_asking};
 static const pph_task_kind kind_delete = {true, NULL, NULL, run_delete, free_asking};
@@ -169,6 +195,16 @@ pph_future *pph_memory_get(pph_memory *memory, pph_memory_id id)
     if (self)
         self->id = id;
     return submit(memory, self, PPH_OK, &error);
+}
+
+pph_future *pph_memory_resolve(pph_memory *memory, const char *prefix)
+{
+    pph_error error = {0};
+    asking *self = make(memory, &kind_resolve, &error);
+    pph_status status = copy_kind(self, prefix, &error);
+    if (status == PPH_OK)
+        status = pph_ident_range(prefix, &self->id, &self->other, &error);
+    return submit(memory, self, status, &error);
 }
 
 pph_future *pph_memory_delete(pph_memory *memory, pph_memory_id id)

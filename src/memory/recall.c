@@ -15,6 +15,9 @@ enum {
     WIDEST = 20000,      /* vectors that are looked at one by one for a filter, at most */
 };
 
+/* Below it BM25 is what FTS5 gives in place of a weight that is not positive. */
+static const double words_least = 1e-3;
+
 typedef struct gathered {
     pph_fusion_item *items;
     size_t count, room;
@@ -183,7 +186,9 @@ static pph_status find_words(pph_sql *sql, const pph_recall_query *query, gather
         pph_fusion_item *item = item_of(out, hits[i].row);
         if (!item)
             return PPH_FAIL_MEMORY(err, sizeof *item);
-        item->words = hits[i].score;
+        /* Words that half of the memories have, and all words while there are few of those, tell nothing:
+         * what their scores differ in is how long the texts are. Such hits share the last rank. */
+        item->words = hits[i].score < words_least ? 0 : hits[i].score;
     }
     return PPH_OK;
 }

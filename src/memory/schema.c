@@ -62,6 +62,24 @@ static const char *const migrations[] = {
     "CREATE TRIGGER words_update AFTER UPDATE OF text ON memories BEGIN"
     " INSERT INTO words(words, rowid, text) VALUES('delete', old.row, old.text);"
     " INSERT INTO words(rowid, text) VALUES(new.row, new.text); END;",
+    /* 2 */
+    "ALTER TABLE models ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE queue("
+    " memory INTEGER PRIMARY KEY REFERENCES memories(row) ON DELETE CASCADE,"
+    " queued INTEGER NOT NULL, holder BLOB, lease INTEGER NOT NULL DEFAULT 0);"
+    "CREATE INDEX queue_holder ON queue(holder) WHERE holder IS NOT NULL;"
+    "INSERT INTO queue(memory, queued) SELECT row, created FROM memories WHERE status IN (0, 1);"
+    "CREATE TRIGGER queue_insert AFTER INSERT ON memories WHEN new.status IN (0, 1) BEGIN"
+    " INSERT INTO queue(memory, queued) VALUES(new.row, new.updated); END;"
+    "CREATE TRIGGER queue_pending AFTER UPDATE OF status ON memories WHEN new.status = 0 BEGIN"
+    " INSERT OR IGNORE INTO queue(memory, queued) VALUES(new.row, new.updated); END;"
+    "CREATE TRIGGER queue_over AFTER UPDATE OF status ON memories WHEN new.status > 1 BEGIN"
+    " DELETE FROM queue WHERE memory = new.row; END;"
+    "CREATE TABLE evaluations("
+    " memory INTEGER PRIMARY KEY REFERENCES memories(row) ON DELETE CASCADE,"
+    " status INTEGER NOT NULL, quality REAL, agreement REAL, method TEXT NOT NULL,"
+    " time INTEGER NOT NULL, took INTEGER NOT NULL, error TEXT NOT NULL, scores TEXT NOT NULL,"
+    " attempts INTEGER NOT NULL);",
 };
 
 static pph_status pragma(pph_sql *sql, const char *text, int64_t *out, pph_error *err)

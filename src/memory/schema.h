@@ -4,8 +4,11 @@
  *      | | '---< pictures        the bytes, apart so that a walk over memories does not read them
  *      | '-----< vectors >-- models
  *      |            '--(gone)    which vectors were deleted, for the indexes beside the store
- *      '-------< relations
+ *      |-------< relations
+ *      |-------- queue           pending ones, and who judges them until when: kept by triggers
+ *      '-------- evaluations     what came of the last judging
  *   words                        FTS5 over memories.text, kept by triggers
+ *   models.pruned               up to which step of gone its rows were dropped
  *   memories.since               when its importance began to decay: made, recalled, or set anew
  *   store                        an id of the file, by which its indexes know it
  *

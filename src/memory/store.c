@@ -222,11 +222,12 @@ static pph_status check_id(pph_sql *sql, pph_memory_id id, pph_error *err)
 {
     int64_t taken;
     char text[PPH_MEMORY_ID_TEXT];
-    pph_status status = pph_store_find(sql, id, &taken, err);
+    pph_error none = {0};
+    pph_status status = pph_store_find(sql, id, &taken, &none);
     if (status == PPH_OK)
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "another memory has the id %s",
                         pph_memory_id_print(id, text));
-    return status == PPH_NOT_FOUND ? PPH_OK : status;
+    return status == PPH_NOT_FOUND ? PPH_OK : PPH_FAIL(err, status, "%s", none.message);
 }
 
 pph_status pph_store_has(pph_sql *sql, const pph_store_entry *entry, bool *has, pph_error *err)

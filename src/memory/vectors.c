@@ -355,9 +355,10 @@ static bool replaced(const pph_vectors *vectors)
 
 /* What the store has of this model.
  * newest, gone            the last that are there
+ * pruned                  the last of gone that is not there any more: who has not seen it begins anew
  * newest_ever, gone_ever  the last that were given to any model, also when they are deleted since */
 typedef struct store_state {
-    int64_t newest, gone, newest_ever, gone_ever;
+    int64_t newest, gone, pruned, newest_ever, gone_ever;
 } store_state;
 
 static pph_status read_state(const pph_vectors *vectors, pph_sql *sql, store_state *out,
@@ -369,6 +370,8 @@ static pph_status read_state(const pph_vectors *vectors, pph_sql *sql, store_sta
                        &out->newest, err));
     PPH_TRY(one_number(sql, "SELECT max(step) FROM gone WHERE model = ?1", vectors->model,
                        &out->gone, err));
+    PPH_TRY(one_number(sql, "SELECT pruned FROM models WHERE id = ?1", vectors->model, &out->pruned,
+                       err));
     PPH_TRY(one_number(sql, ever, 0, &out->newest_ever, err));
     return one_number(sql, ever, 1, &out->gone_ever, err);
 }
@@ -390,9 +393,9 @@ static pph_status follow_inside(void *context, pph_error *err)
     PPH_TRY(map_chunks(vectors, count, err));
     bool sparse = dead > 1024 && dead > count / 4;
     if (sparse || last_seq(vectors) > state.newest_ever ||
-        vectors->header->gone > state.gone_ever) {
+        vectors->header->gone > state.gone_ever || vectors->header->gone < state.pruned) {
         PPH_TRY(attach(vectors, true, err));
-        vectors->header->gone = state.gone;
+        vectors->header->gone = PPH_MAX(state.gone, state.pruned);
     }
     PPH_TRY(append_new(vectors, work->sql, err));
     return mark_gone(vectors, work->sql, err);
@@ -406,6 +409,14 @@ static pph_status follow_locked(pph_vectors *vectors, pph_sql *sql, pph_error *e
         return fail_io(vectors, "locked", err);
     following work = {vectors, sql};
     return pph_sql_transaction(sql, false, follow_inside, &work, err);
+}
+
+int64_t pph_vectors_followed(pph_vectors *vectors)
+{
+    pthread_rwlock_rdlock(&vectors->lock);
+    int64_t gone = vectors->header ? vectors->header->gone : 0;
+    pthread_rwlock_unlock(&vectors->lock);
+    return gone;
 }
 
 pph_status pph_vectors_newest(const pph_vectors *vectors, pph_sql *sql, int64_t *newest,
@@ -423,8 +434,9 @@ pph_status pph_vectors_follow(pph_vectors *vectors, pph_sql *sql, pph_error *err
     uint64_t count = vectors->header ? atomic_load(&vectors->header->count) : 0;
     bool behind = !vectors->header || replaced(vectors) ||
                   count > vectors->chunk_count * (uint64_t)PPH_VECTORS_CHUNK ||
-                  vectors->header->gone < state.gone || last_seq(vectors) < state.newest ||
-                  vectors->header->gone > state.gone_ever || last_seq(vectors) > state.newest_ever;
+                  vectors->header->gone < PPH_MAX(state.gone, state.pruned) ||
+                  last_seq(vectors) < state.newest || vectors->header->gone > state.gone_ever ||
+                  last_seq(vectors) > state.newest_ever;
     pthread_rwlock_unlock(&vectors->lock);
     if (!behind)
         return PPH_OK;

@@ -45,6 +45,9 @@ PPH_CHECKED pph_status pph_vectors_follow(pph_vectors *vectors, pph_sql *sql, pp
 PPH_CHECKED pph_status pph_vectors_newest(const pph_vectors *vectors, pph_sql *sql, int64_t *newest,
                                           pph_error *err);
 
+/* The last row of the store's `gone` that the index knows; 0 while it has not been brought up to date. */
+int64_t pph_vectors_followed(pph_vectors *vectors);
+
 /* Vectors that are there, the deleted ones not counted. */
 size_t pph_vectors_count(pph_vectors *vectors);
 

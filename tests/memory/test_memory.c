@@ -532,6 +532,55 @@ static void bad_input_is_refused(void **state)
     place_remove_store("notours");
 }
 
+static void an_id_is_found_by_its_beginning(void **state)
+{
+    (void)state;
+    pph_memory *memory = opened("resolve");
+    pph_memory_item item = pph_memory_item_defaults();
+    static const char *const ids[] = {"0197c0de-1234-7abc-8def-0123456789ab",
+                                      "0197c0de-1234-7abc-8def-0123456789ac",
+                                      "0197c0d0-0000-7000-8000-000000000000"};
+    for (int i = 0; i < 3; i++) {
+        pph_error error = {0};
+        char text[2] = {(char)('a' + i), 0};
+        item.text = text;
+        assert_int_equal(pph_memory_id_parse(&item.id, ids[i], &error), PPH_OK);
+        (void)add_item(memory, &item);
+    }
+    static const struct {
+        const char *prefix;
+        int which; /* of ids; -1: none, -2: several, -3: no id */
+    } cases[] = {{"0197c0d0", 2},
+                 {"0197C0D0-", 2},
+                 {"0197c0d", -2},
+                 {"0197c0de12347abc8def0123456789ab", 0},
+                 {"0197c0de-1234-7abc-8def-0123456789ac", 1},
+                 {"0197c0de-1234-7abc-8def-0123456789a", -2},
+                 {"0197c0df", -1},
+                 {"1", -1},
+                 {"", -3},
+                 {"-", -3},
+                 {"x", -3},
+                 {"0197c0de-1234-7abc-8def-0123456789ab0", -3}};
+    for (size_t i = 0; i < PPH_COUNT(cases); i++) {
+        pph_future *future = pph_memory_resolve(memory, cases[i].prefix);
+        if (cases[i].which < 0) {
+            fails(future, cases[i].which == -1 ? PPH_NOT_FOUND : PPH_INVALID_ARGUMENT,
+                  cases[i].which == -2 ? "several" : "");
+            continue;
+        }
+        char text[PPH_MEMORY_ID_TEXT];
+        succeeds(future);
+        assert_string_equal(
+            pph_memory_id_print(*(const pph_memory_id *)pph_future_value(future), text),
+            ids[cases[i].which]);
+        pph_future_free(&future);
+    }
+    fails(pph_memory_resolve(memory, NULL), PPH_INVALID_ARGUMENT, "empty");
+    pph_memory_close(&memory);
+    place_remove_store("resolve");
+}
+
 static void a_store_that_closes_ends_what_it_was_asked(void **state)
 {
     (void)state;
@@ -636,6 +685,7 @@ int main(void)
         cmocka_unit_test(an_embedder_that_fails_loses_no_memory),
         cmocka_unit_test(bad_input_is_refused),
         cmocka_unit_test(an_index_follows_what_is_stored),
+        cmocka_unit_test(an_id_is_found_by_its_beginning),
         cmocka_unit_test(a_store_that_closes_ends_what_it_was_asked),
 #ifdef PPH_FAULTS
         cmocka_unit_test(no_memory_is_an_answer),
