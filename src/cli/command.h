@@ -21,7 +21,8 @@ struct pph_command {
 };
 
 pph_command_run pph_embed_run, pph_similarity_run, pph_tokenize_run, pph_inspect_run,
-    pph_models_run, pph_bench_run, pph_rerank_run, pph_generate_run, pph_pull_run, pph_memory_run;
+    pph_models_run, pph_bench_run, pph_rerank_run, pph_generate_run, pph_pull_run, pph_memory_run,
+    pph_index_run, pph_search_run;
 
 /* The options that work everywhere. */
 typedef struct pph_common {

@@ -198,6 +198,21 @@ static void choose_colours(job *j)
     }
 }
 
+/* A half, a quarter or an eighth of the size, where that is enough. Not of narrow pictures, of which the
+ * padding of the last blocks would be a good part. */
+static void choose_scale(job *j)
+{
+    enum { NARROW = 32 };
+    struct jpeg_decompress_struct *codec = &j->codec;
+    uint64_t longer = PPH_MAX(codec->image_width, codec->image_height);
+    uint64_t shorter = PPH_MIN(codec->image_width, codec->image_height);
+    uint64_t enough = j->in->options.enough;
+    codec->scale_num = codec->scale_denom = 1;
+    while (enough && codec->scale_denom < 8 && longer / (2 * codec->scale_denom) >= enough &&
+           shorter / (2 * codec->scale_denom) >= NARROW)
+        codec->scale_denom *= 2;
+}
+
 static void decode_steps(job *j)
 {
     struct jpeg_decompress_struct *codec = &j->codec;
@@ -215,10 +230,7 @@ static void decode_steps(job *j)
     j->scans = (int)PPH_MAX(PPH_MIN(SCANNED_PIXELS / (width * height), SCANS_MAX), SCANS_MIN);
     choose_colours(j);
     read_orientation(j);
-    uint64_t longer = PPH_MAX(width, height), enough = j->in->options.enough;
-    for (codec->scale_denom = codec->scale_num = 1;
-         enough && codec->scale_denom < 8 && longer / (2 * codec->scale_denom) >= enough;)
-        codec->scale_denom *= 2;
+    choose_scale(j);
 
     jpeg_start_decompress(codec);
     if (codec->out_color_space == JCS_CMYK) {

@@ -36,7 +36,7 @@ static void promised_sizes(void **state)
     static const struct {
         uint32_t width, height, small_width, small_height;
     } table[] = {{1600, 1200, 160, 120}, {1201, 3000, 64, 160}, {160, 100, 160, 100},
-                 {50, 20, 50, 20},       {4000, 50, 160, 2},    {321, 161, 160, 80},
+                 {50, 20, 50, 20},       {4000, 400, 160, 16},  {321, 161, 160, 80},
                  {1, 1, 1, 1},           {1279, 1279, 160, 160}};
     for (size_t i = 0; i < PPH_COUNT(table); i++) {
         pph_image image, small = {0}, expected = {0};
