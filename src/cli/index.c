@@ -15,9 +15,13 @@
 #include "cli/store_session.h"
 #include "memory/record.h"
 #include "runtime/promise.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BATCH = 32, AHEAD = 3, PAGE = 1000, NOTE = 96 };
 
@@ -437,14 +441,26 @@ static pph_status take_folder(void *context, const char *option, const char *val
     return PPH_OK;
 }
 
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+}
+
+/* One folder has one path here, whatever it was called: without links, "." and "..". */
 static pph_status open_folder(indexing *it, pph_error *err)
 {
-    char *whole = realpath(it->named, NULL);
-    it->folder = whole ? pph_str_copy(pph_str_view(whole)) : NULL;
-    bool found = whole != NULL;
-    free(whole);
-    if (!found || pph_file_look(it->named) != PPH_FILE_FOLDER)
-        return PPH_FAIL(err, PPH_NOT_FOUND, "%.300s: there is no such folder", it->named);
+    char self[64], whole[PATH_MAX], reason[128];
+    PPH_AUTO(close_fd) int fd = open(it->named, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int number = errno;
+    if (fd < 0)
+        return PPH_FAIL(err, pph_error_from_errno(number), "%.300s: there is no such folder (%s)",
+                        it->named, pph_error_system(number, reason, sizeof reason));
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(self, whole, sizeof whole);
+    if (size <= 0 || (size_t)size == sizeof whole)
+        return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%.300s: its whole path is too long", it->named);
+    it->folder = pph_str_copy((pph_str){whole, (size_t)size});
     return it->folder ? PPH_OK : PPH_FAIL(err, PPH_OUT_OF_MEMORY, "no memory for a path");
 }
 
