@@ -73,7 +73,9 @@ PPH_API const char *pph_memory_status_name(pph_memory_status status);
  * quality     0 to 1, or NaN while it was not evaluated
  * source, user, agent  of any form, each at most 4096 bytes; "" and NULL are none
  * metadata    a JSON object, at most 1,000,000 bytes; NULL is none
- * tags        at most 64, of 1 to 256 bytes each, none twice */
+ * tags        at most 64, of 1 to 256 bytes each, none twice
+ * thumbnail   a small JPEG of the picture, its longer edge 160 pixels at most; made by the store, whatever
+ *             is given; NULL where there is no picture, or none that can be decoded */
 typedef struct pph_memory_item {
     pph_memory_id id;
     pph_memory_kind kind;
@@ -89,6 +91,8 @@ typedef struct pph_memory_item {
     const char *source, *user, *agent, *metadata;
     const char *const *tags;
     size_t tag_count;
+    const void *thumbnail;
+    size_t thumbnail_size;
 } pph_memory_item;
 
 /* Semantic, pending, importance 0.5, quality NaN, the rest empty. */

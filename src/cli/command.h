@@ -28,11 +28,13 @@ pph_command_run pph_config_run;
 pph_command_run pph_convert_run;
 pph_command_run pph_embed_run;
 pph_command_run pph_generate_run;
+pph_command_run pph_index_run;
 pph_command_run pph_inspect_run;
 pph_command_run pph_memory_run;
 pph_command_run pph_models_run;
 pph_command_run pph_pull_run;
 pph_command_run pph_rerank_run;
+pph_command_run pph_search_run;
 pph_command_run pph_similarity_run;
 pph_command_run pph_tokenize_run;
 

@@ -2,6 +2,7 @@
 #ifndef PPH_IMAGE_FORMATS_H
 #define PPH_IMAGE_FORMATS_H
 
+#include "base/buffer.h"
 #include "image/image.h"
 
 /* What a decoder is given. bytes begin with the format's signature. */
@@ -19,6 +20,11 @@ pph_format_decode pph_jpeg_decode;
 pph_format_decode pph_png_decode;
 pph_format_decode pph_webp_decode;
 pph_format_decode pph_gif_decode;
+
+/* Append the picture as a JPEG, quality 1 to 100. Errors: PPH_TOO_LARGE (the buffer's limit),
+ * PPH_OUT_OF_MEMORY. */
+PPH_CHECKED pph_status pph_jpeg_encode(pph_buffer *out, const pph_image *image, int quality,
+                                       pph_error *err);
 
 /* Hold a size from a header against the options, before anything is allocated for it. */
 PPH_CHECKED pph_status pph_image_check(const char *format, uint64_t width, uint64_t height,

@@ -27,6 +27,8 @@ typedef struct pph_image_options {
     uint64_t
         max_pixels;    /* width * height at most; judged from the header, before any pixel exists */
     uint32_t max_edge; /* width and height at most */
+    uint32_t enough;   /* a JPEG may come at a half, a quarter or an eighth of its size where its
+                          longer edge is no less than this; 0: whole */
 } pph_image_options;
 
 /* 100 million pixels, edges up to PPH_IMAGE_EDGE_MAX. */

@@ -198,6 +198,21 @@ static void choose_colours(job *j)
     }
 }
 
+/* A half, a quarter or an eighth of the size, where that is enough. Not of narrow pictures, of which the
+ * padding of the last blocks would be a good part. */
+static void choose_scale(job *j)
+{
+    enum { NARROW = 32 };
+    struct jpeg_decompress_struct *codec = &j->codec;
+    uint64_t longer = PPH_MAX(codec->image_width, codec->image_height);
+    uint64_t shorter = PPH_MIN(codec->image_width, codec->image_height);
+    uint64_t enough = j->in->options.enough;
+    codec->scale_num = codec->scale_denom = 1;
+    while (enough && codec->scale_denom < 8 && longer / (2 * codec->scale_denom) >= enough &&
+           shorter / (2 * codec->scale_denom) >= NARROW)
+        codec->scale_denom *= 2;
+}
+
 static void decode_steps(job *j)
 {
     struct jpeg_decompress_struct *codec = &j->codec;
@@ -215,6 +230,7 @@ static void decode_steps(job *j)
     j->scans = (int)PPH_MAX(PPH_MIN(SCANNED_PIXELS / (width * height), SCANS_MAX), SCANS_MIN);
     choose_colours(j);
     read_orientation(j);
+    choose_scale(j);
 
     jpeg_start_decompress(codec);
     if (codec->out_color_space == JCS_CMYK) {
@@ -263,4 +279,108 @@ pph_status pph_jpeg_decode(pph_image *out, int *orientation, const pph_encoded *
     *out = j.image;
     *orientation = j.orientation;
     return PPH_OK;
+}
+
+/* ---- encoding ---- */
+
+typedef struct encoding {
+    struct jpeg_compress_struct codec;
+    struct jpeg_error_mgr errors;
+    struct jpeg_destination_mgr sink;
+    jmp_buf back;
+    const pph_image *image;
+    int quality;
+    pph_buffer *out;
+    pph_error *err;
+    pph_status status;
+    uint8_t block[4096];
+} encoding;
+
+static void on_encode_error(j_common_ptr codec)
+{
+    encoding *e = codec->client_data;
+    char text[JMSG_LENGTH_MAX];
+    codec->err->format_message(codec, text);
+    e->status = PPH_FAIL(e->err,
+                         status_of(codec->err->msg_code) == PPH_OUT_OF_MEMORY ? PPH_OUT_OF_MEMORY
+                                                                              : PPH_INTERNAL,
+                         "the picture cannot be encoded: %s", text);
+    longjmp(e->back, 1);
+}
+
+static void on_encode_message(j_common_ptr codec, int level)
+{
+    (void)codec;
+    (void)level;
+}
+
+static void sink_begin(j_compress_ptr codec)
+{
+    encoding *e = codec->client_data;
+    e->sink.next_output_byte = e->block;
+    e->sink.free_in_buffer = sizeof e->block;
+}
+
+static void sink_put(encoding *e, size_t size)
+{
+    e->status = pph_buffer_append(e->out, e->block, size, e->err);
+    if (e->status != PPH_OK)
+        longjmp(e->back, 1);
+}
+
+/* The block is full, whatever is said to be free in it. */
+static boolean sink_empty(j_compress_ptr codec)
+{
+    encoding *e = codec->client_data;
+    sink_put(e, sizeof e->block);
+    sink_begin(codec);
+    return TRUE;
+}
+
+static void sink_end(j_compress_ptr codec)
+{
+    encoding *e = codec->client_data;
+    sink_put(e, sizeof e->block - e->sink.free_in_buffer);
+}
+
+static void encode_steps(encoding *e)
+{
+    struct jpeg_compress_struct *codec = &e->codec;
+    jpeg_create_compress(codec);
+    codec->dest = &e->sink;
+    codec->image_width = e->image->width;
+    codec->image_height = e->image->height;
+    codec->input_components = 3;
+    codec->in_color_space = JCS_RGB;
+    jpeg_set_defaults(codec);
+    jpeg_set_quality(codec, e->quality, TRUE);
+    codec->optimize_coding = TRUE;
+    jpeg_start_compress(codec, TRUE);
+    while (codec->next_scanline < codec->image_height) {
+        JSAMPROW row = e->image->rgb + (size_t)codec->next_scanline * e->image->width * 3;
+        jpeg_write_scanlines(codec, &row, 1);
+    }
+    jpeg_finish_compress(codec);
+}
+
+static void encode_guarded(encoding *e)
+{
+    if (setjmp(e->back) == 0)
+        encode_steps(e);
+}
+
+pph_status pph_jpeg_encode(pph_buffer *out, const pph_image *image, int quality, pph_error *err)
+{
+    encoding e = {.image = image, .quality = quality, .out = out, .err = err};
+    e.codec.err = jpeg_std_error(&e.errors);
+    e.codec.client_data = &e;
+    e.errors.error_exit = on_encode_error;
+    e.errors.emit_message = on_encode_message;
+    e.errors.output_message = on_output;
+    e.sink = (struct jpeg_destination_mgr){.init_destination = sink_begin,
+                                           .empty_output_buffer = sink_empty,
+                                           .term_destination = sink_end};
+    encode_guarded(&e);
+    jpeg_destroy_compress(&e.codec);
+    return e.status;
 }

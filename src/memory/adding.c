@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "image/thumbnail.h"
 #include "memory/record.h"
 #include "memory/store.h"
 #include <string.h>
@@ -11,11 +12,11 @@
 enum { ITEMS_MAX = 10000 };
 
 /* One memory of a task.
- * item     a copy;  picture  of the file at picture_path, while its vectors are made
+ * item     a copy;  picture  of the file at picture_path, while its vectors are made;  thumbnail  of either
  * refused  why it is not stored */
 typedef struct part {
     pph_memory_item *item;
-    pph_buffer picture;
+    pph_buffer picture, thumbnail;
     pph_store_entry entry;
     pph_error refused;
 } part;
@@ -38,8 +39,21 @@ static void free_adding(pph_task *task)
     for (size_t i = 0; self->parts && i < self->count; i++) {
         pph_free(self->parts[i].item);
         pph_buffer_deinit(&self->parts[i].picture);
+        pph_buffer_deinit(&self->parts[i].thumbnail);
     }
     pph_free(self->parts);
+}
+
+/* What cannot be decoded is stored without one: its embedder says what is wrong with it. */
+static pph_status make_thumbnail(part *self, const void *bytes, size_t size, pph_error *err)
+{
+    self->thumbnail.limit = PPH_RECORD_THUMBNAIL_MAX;
+    if (pph_thumbnail_make(&self->thumbnail, bytes, size, PPH_RECORD_THUMBNAIL_EDGE, NULL) ==
+        PPH_OUT_OF_MEMORY)
+        return PPH_FAIL_MEMORY(err, PPH_RECORD_THUMBNAIL_MAX);
+    self->entry.thumbnail = self->thumbnail.data;
+    self->entry.thumbnail_size = self->thumbnail.size;
+    return PPH_OK;
 }
 
 static pph_status read_picture(part *self, pph_error *err)
@@ -56,8 +70,10 @@ static pph_status read_picture(part *self, pph_error *err)
             return PPH_FAIL(err, PPH_CORRUPT, "%s: the file is empty", item->picture_path);
     }
     self->entry.has_picture = size > 0;
-    if (size)
+    if (size) {
         pph_record_picture_hash(bytes, size, self->entry.picture_hash);
+        PPH_TRY(make_thumbnail(self, bytes, size, err));
+    }
     return pph_record_hash(item->text, size ? self->entry.picture_hash : NULL, self->entry.hash,
                            err);
 }

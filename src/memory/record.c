@@ -139,12 +139,22 @@ size_t pph_record_extent(const pph_memory_item *item)
     bool fits = add_text(&sum, item->text) && add_text(&sum, item->picture_path) &&
                 add_text(&sum, item->source) && add_text(&sum, item->user) &&
                 add_text(&sum, item->agent) && add_text(&sum, item->metadata) &&
-                pph_add_size(sum, item->picture_size, &sum);
+                pph_add_size(sum, item->picture_size, &sum) &&
+                pph_add_size(sum, item->thumbnail_size, &sum);
     for (size_t i = 0; i < item->tag_count; i++)
         fits = fits && add_text(&sum, item->tags[i]);
     /* The next item's pointers begin where this one ends. */
     fits = fits && pph_add_size(sum, sizeof(char *), &sum);
     return fits ? sum & ~(sizeof(char *) - 1) : 0;
+}
+
+static const void *place_bytes(const void *bytes, size_t size, uint8_t **room)
+{
+    if (!size)
+        return NULL;
+    void *copy = memcpy(*room, bytes, size);
+    *room += size;
+    return copy;
 }
 
 static const char *place_text(const char *text, uint8_t **room)
@@ -172,24 +182,25 @@ void pph_record_place(pph_memory_item *out, const pph_memory_item *item, uint8_t
     out->user = place_text(item->user, room);
     out->agent = place_text(item->agent, room);
     out->metadata = place_text(item->metadata, room);
-    out->picture = NULL;
-    if (item->picture_size) {
-        out->picture = memcpy(*room, item->picture, item->picture_size);
-        *room += item->picture_size;
-    }
+    out->picture = place_bytes(item->picture, item->picture_size, room);
+    out->thumbnail = place_bytes(item->thumbnail, item->thumbnail_size, room);
     *room = begin + pph_record_extent(item);
 }
 
+/* A thumbnail of the caller's is none: the store makes its own. */
 pph_status pph_record_copy(pph_memory_item **out, const pph_memory_item *item, pph_error *err)
 {
-    size_t extent = pph_record_extent(item), size;
+    pph_memory_item own = *item;
+    own.thumbnail = NULL;
+    own.thumbnail_size = 0;
+    size_t extent = pph_record_extent(&own), size;
     if (!extent || !pph_add_size(sizeof *item, extent, &size))
         return PPH_FAIL_MEMORY(err, SIZE_MAX);
     pph_memory_item *copy = pph_alloc(size);
     if (!copy)
         return PPH_FAIL_MEMORY(err, size);
     uint8_t *room = (uint8_t *)(copy + 1);
-    pph_record_place(copy, item, &room);
+    pph_record_place(copy, &own, &room);
     *out = copy;
     return PPH_OK;
 }

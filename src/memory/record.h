@@ -11,6 +11,8 @@ enum {
     PPH_RECORD_LABEL_MAX = 4096, /* source, user, agent, path */
     PPH_RECORD_TAGS_MAX = 64,
     PPH_RECORD_TAG_MAX = 256,
+    PPH_RECORD_THUMBNAIL_EDGE = 160,
+    PPH_RECORD_THUMBNAIL_MAX = 64 << 10,
 };
 #define PPH_RECORD_PICTURE_MAX ((size_t)64 << 20)
 
@@ -25,7 +27,7 @@ size_t pph_record_extent(const pph_memory_item *item);
 /* Copy an item, and what it points to into `room`, which is moved on. "" becomes NULL. */
 void pph_record_place(pph_memory_item *out, const pph_memory_item *item, uint8_t **room);
 
-/* A copy on the heap, freed with pph_free. */
+/* A copy on the heap, without a thumbnail; freed with pph_free. */
 PPH_CHECKED pph_status pph_record_copy(pph_memory_item **out, const pph_memory_item *item,
                                        pph_error *err);
 

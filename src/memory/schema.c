@@ -80,6 +80,10 @@ static const char *const migrations[] = {
     " status INTEGER NOT NULL, quality REAL, agreement REAL, method TEXT NOT NULL,"
     " time INTEGER NOT NULL, took INTEGER NOT NULL, error TEXT NOT NULL, scores TEXT NOT NULL,"
     " attempts INTEGER NOT NULL);",
+    /* 3 */
+    "CREATE TABLE thumbnails("
+    " memory INTEGER PRIMARY KEY REFERENCES memories(row) ON DELETE CASCADE,"
+    " bytes BLOB NOT NULL);",
 };
 
 static pph_status pragma(pph_sql *sql, const char *text, int64_t *out, pph_error *err)

@@ -2,6 +2,7 @@
  *
  *   memories --< tags            row: an integer, given once and never again
  *      | | '---< pictures        the bytes, apart so that a walk over memories does not read them
+ *      | |-----< thumbnails      a small JPEG of the picture
  *      | '-----< vectors >-- models
  *      |            '--(gone)    which vectors were deleted, for the indexes beside the store
  *      |-------< relations

@@ -126,6 +126,19 @@ static pph_status put_picture(pph_sql *sql, int64_t memory, const pph_memory_ite
     return pph_sql_do(statement, err);
 }
 
+static pph_status put_thumbnail(pph_sql *sql, int64_t memory, const pph_store_entry *entry,
+                                pph_error *err)
+{
+    if (!entry->thumbnail_size)
+        return PPH_OK;
+    pph_sql_statement *statement;
+    PPH_TRY(pph_sql_prepare(sql, "INSERT INTO thumbnails(memory, bytes) VALUES(?1, ?2)", &statement,
+                            err));
+    pph_sql_bind_integer(statement, 1, memory);
+    pph_sql_bind_blob(statement, 2, entry->thumbnail, entry->thumbnail_size);
+    return pph_sql_do(statement, err);
+}
+
 static pph_status put_vectors(pph_sql *sql, int64_t memory, const pph_store_entry *entry,
                               pph_error *err)
 {
@@ -265,6 +278,7 @@ pph_status pph_store_add(pph_sql *sql, const pph_store_entry *entry, int64_t now
     int64_t row = pph_sql_last_row(sql);
     PPH_TRY(put_tags(sql, row, entry->item, err));
     PPH_TRY(put_picture(sql, row, entry->item, err));
+    PPH_TRY(put_thumbnail(sql, row, entry, err));
     PPH_TRY(put_vectors(sql, row, entry, err));
     out->id = id;
     out->vectors = entry->vector_count;

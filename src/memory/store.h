@@ -28,6 +28,8 @@ typedef struct pph_store_entry {
     uint8_t picture_hash[16], hash[16];
     const pph_store_vector *vectors;
     size_t vector_count;
+    const void *thumbnail; /* NULL: none */
+    size_t thumbnail_size;
 } pph_store_entry;
 
 /* The file's id. */

@@ -38,8 +38,9 @@ static pph_status make_room(pph_store_list *list, pph_error *err)
 
 static const char columns[] =
     "m.id, m.kind, m.status, m.text, m.picture_path, m.hash, m.created, m.updated, m.recalled,"
-    " m.recalls, m.importance, m.quality, m.source, m.owner, m.agent, m.metadata, m.row";
-enum { COLUMN_ROW = 16 };
+    " m.recalls, m.importance, m.quality, m.source, m.owner, m.agent, m.metadata, m.row,"
+    " m.picture_hash IS NOT NULL";
+enum { COLUMN_ROW = 16, COLUMN_PICTURED = 17 };
 
 /* A column's text; SQLite puts a zero behind it. Empty ones are NULL. */
 static const char *text_at(pph_sql_statement *statement, int column)
@@ -105,11 +106,28 @@ static pph_status read_tags(pph_sql *sql, int64_t memory, pph_buffer *room, cons
     return PPH_OK;
 }
 
-/* Complete an item with its tags, and copy it into the list. */
-static pph_status append(pph_sql *sql, pph_memory_item item, int64_t row, pph_store_list *out,
-                         pph_error *err)
+/* Borrowed from *statement, until that is reset. */
+static pph_status read_thumbnail(pph_sql *sql, int64_t row, pph_sql_statement **statement,
+                                 pph_memory_item *item, pph_error *err)
 {
+    bool found;
+    PPH_TRY(pph_sql_prepare(sql, "SELECT bytes FROM thumbnails WHERE memory = ?1", statement, err));
+    pph_sql_bind_integer(*statement, 1, row);
+    PPH_TRY(pph_sql_step(*statement, &found, err));
+    pph_str bytes = found ? pph_sql_text(*statement, 0) : (pph_str){0};
+    item->thumbnail = bytes.data;
+    item->thumbnail_size = bytes.size;
+    return PPH_OK;
+}
+
+/* Complete an item with its tags and thumbnail, and copy it into the list. */
+static pph_status append(pph_sql *sql, pph_memory_item item, int64_t row, bool pictured,
+                         pph_store_list *out, pph_error *err)
+{
+    PPH_AUTO(pph_sql_reset_at) pph_sql_statement *thumbnail = NULL;
     PPH_TRY(make_room(out, err));
+    if (pictured)
+        PPH_TRY(read_thumbnail(sql, row, &thumbnail, &item, err));
     const char *tags[PPH_RECORD_TAGS_MAX];
     PPH_AUTO(pph_buffer_deinit) pph_buffer room = {0};
     PPH_TRY(read_tags(sql, row, &room, tags, &item.tag_count, err));
@@ -152,7 +170,7 @@ pph_status pph_store_read(pph_sql *sql, int64_t row, bool pictures, pph_store_li
     pph_memory_item item = item_of_row(statement);
     if (pictures)
         PPH_TRY(read_picture(sql, row, &picture, &item, err));
-    return append(sql, item, row, out, err);
+    return append(sql, item, row, pph_sql_integer(statement, COLUMN_PICTURED), out, err);
 }
 
 static const char *order_text(pph_memory_order order)
@@ -193,8 +211,8 @@ pph_status pph_store_list_all(pph_sql *sql, const pph_memory_filter *filter,
         PPH_TRY(pph_sql_step(statement, &row, err));
         if (!row)
             return PPH_OK;
-        PPH_TRY(
-            append(sql, item_of_row(statement), pph_sql_integer(statement, COLUMN_ROW), out, err));
+        PPH_TRY(append(sql, item_of_row(statement), pph_sql_integer(statement, COLUMN_ROW),
+                       pph_sql_integer(statement, COLUMN_PICTURED), out, err));
     }
 }
 

@@ -1,6 +1,7 @@
 /* Memories written to a file of JSON lines, and read from one.
  *
  *   {"memory":{"id":…,"kind":…,"text":…,"picture":base64,…}}      all of them first
+ *              of a picture that is not kept, "picture_hash":base64
  *   {"relation":{"from":id,"to":id,"kind":…,"strength":…,"created":…}}
  *
  * Vectors are not written: they belong to models. What is read is hostile until it is checked, line by
@@ -55,7 +56,18 @@ static pph_status write_tags(pph_buffer *out, const pph_memory_item *item, pph_e
     return pph_buffer_append(out, "]", 1, err);
 }
 
-static pph_status write_item(pph_buffer *out, const pph_memory_item *item, pph_error *err)
+static pph_status write_bytes(pph_buffer *out, const char *name, pph_str bytes, pph_error *err)
+{
+    if (!bytes.size)
+        return PPH_OK;
+    PPH_TRY(pph_buffer_print(out, err, ",\"%s\":\"", name));
+    PPH_TRY(pph_base64_encode(bytes.data, bytes.size, out, err));
+    return pph_buffer_append(out, "\"", 1, err);
+}
+
+/* picture_hash  empty where it has no picture */
+static pph_status write_item(pph_buffer *out, const pph_memory_item *item, pph_str picture_hash,
+                             pph_error *err)
 {
     char id[PPH_MEMORY_ID_TEXT];
     PPH_TRY(pph_buffer_print(out, err,
@@ -75,11 +87,10 @@ static pph_status write_item(pph_buffer *out, const pph_memory_item *item, pph_e
     PPH_TRY(write_text(out, "agent", item->agent, err));
     PPH_TRY(write_text(out, "metadata", item->metadata, err));
     PPH_TRY(write_tags(out, item, err));
-    if (item->picture_size) {
-        PPH_TRY(pph_buffer_print(out, err, ",\"picture\":\""));
-        PPH_TRY(pph_base64_encode(item->picture, item->picture_size, out, err));
-        PPH_TRY(pph_buffer_append(out, "\"", 1, err));
-    }
+    PPH_TRY(write_bytes(out, "picture", (pph_str){item->picture, item->picture_size}, err));
+    if (!item->picture_size)
+        PPH_TRY(write_bytes(out, "picture_hash", picture_hash, err));
+    PPH_TRY(write_bytes(out, "thumbnail", (pph_str){item->thumbnail, item->thumbnail_size}, err));
     return pph_buffer_append(out, "}}\n", 3, err);
 }
 
@@ -119,7 +130,8 @@ static pph_status each_memory(exporting *work, bool relations, pph_error *err)
     PPH_AUTO(pph_buffer_deinit) pph_buffer text = {0};
     PPH_AUTO(pph_buffer_deinit) pph_buffer line = {0};
     pph_filter_time time = pph_memory_time(work->self->task.memory);
-    PPH_TRY(pph_buffer_print(&text, err, "SELECT m.row FROM memories m WHERE m.row > ?1"));
+    PPH_TRY(pph_buffer_print(&text, err,
+                             "SELECT m.row, m.picture_hash FROM memories m WHERE m.row > ?1"));
     PPH_TRY(pph_filter_write(&text, work->self->filter, err));
     PPH_TRY(pph_buffer_print(&text, err, " ORDER BY m.row LIMIT 1"));
     const char *whole = pph_buffer_text(&text);
@@ -145,7 +157,7 @@ static pph_status each_memory(exporting *work, bool relations, pph_error *err)
             bool found;
             PPH_TRY(pph_store_read(work->sql, after, true, &list, &found, err));
             for (size_t i = 0; i < list.count; i++, work->self->count++)
-                PPH_TRY(write_item(&line, &list.items[i], err));
+                PPH_TRY(write_item(&line, &list.items[i], pph_sql_text(statement, 1), err));
         }
         PPH_TRY(flush(work->file, work->path, &line, err));
     }
@@ -196,7 +208,7 @@ static pph_status run_export(pph_task *task, pph_sql *sql, pph_error *err)
 /* A line that is being read: what its item points to. */
 typedef struct line {
     pph_json *document;
-    pph_buffer picture;
+    pph_buffer picture, hash, thumbnail;
     const char *tags[PPH_RECORD_TAGS_MAX];
 } line;
 
@@ -204,6 +216,8 @@ static void line_deinit(line *self)
 {
     pph_json_free(&self->document);
     pph_buffer_deinit(&self->picture);
+    pph_buffer_deinit(&self->hash);
+    pph_buffer_deinit(&self->thumbnail);
 }
 
 /* A member's text; NULL when it is absent. jansson ends strings with a zero.
@@ -284,10 +298,19 @@ static pph_status get_tags(const pph_json *object, line *room, pph_memory_item *
     return PPH_OK;
 }
 
+static pph_status get_bytes(const pph_json *object, const char *name, size_t limit, pph_buffer *out,
+                            pph_error *err)
+{
+    const char *text;
+    PPH_TRY(get_text(object, name, &text, err));
+    out->limit = limit;
+    return text ? pph_base64_decode(pph_str_view(text), out, err) : PPH_OK;
+}
+
 static pph_status get_item(const pph_json *object, line *room, pph_memory_item *item,
                            pph_error *err)
 {
-    const char *id, *picture;
+    const char *id;
     *item = pph_memory_item_defaults();
     PPH_TRY(get_text(object, "id", &id, err));
     if (id)
@@ -300,13 +323,16 @@ static pph_status get_item(const pph_json *object, line *room, pph_memory_item *
     PPH_TRY(get_text(object, "agent", &item->agent, err));
     PPH_TRY(get_text(object, "metadata", &item->metadata, err));
     PPH_TRY(get_tags(object, room, item, err));
-    PPH_TRY(get_text(object, "picture", &picture, err));
-    if (picture) {
-        room->picture.limit = PPH_RECORD_PICTURE_MAX;
-        PPH_TRY(pph_base64_decode(pph_str_view(picture), &room->picture, err));
-        item->picture = room->picture.data;
-        item->picture_size = room->picture.size;
-    }
+    PPH_TRY(get_bytes(object, "picture", PPH_RECORD_PICTURE_MAX, &room->picture, err));
+    PPH_TRY(get_bytes(object, "picture_hash", 16, &room->hash, err));
+    PPH_TRY(get_bytes(object, "thumbnail", PPH_RECORD_THUMBNAIL_MAX, &room->thumbnail, err));
+    item->picture = room->picture.data;
+    item->picture_size = room->picture.size;
+    if (room->hash.size && room->hash.size != 16)
+        return PPH_FAIL(err, PPH_CORRUPT, "'picture_hash' has %zu bytes, not 16", room->hash.size);
+    if (room->thumbnail.size == 1 ||
+        (room->thumbnail.size && memcmp(room->thumbnail.data, "\xFF\xD8", 2) != 0))
+        return PPH_FAIL(err, PPH_CORRUPT, "'thumbnail' is no JPEG");
     return pph_record_check(item, ~0u, err);
 }
 
@@ -315,9 +341,15 @@ static pph_status import_memory(transfer *self, pph_sql *sql, const pph_json *ob
 {
     pph_memory_item item;
     PPH_TRY(get_item(object, room, &item, err));
-    pph_store_entry entry = {.item = &item, .has_picture = item.picture_size > 0};
-    if (entry.has_picture)
+    pph_store_entry entry = {.item = &item,
+                             .has_picture = item.picture_size || room->hash.size,
+                             .thumbnail = room->thumbnail.data,
+                             .thumbnail_size = room->thumbnail.size};
+    /* Of a picture that was not kept, the hash is all that tells its memory from others. */
+    if (item.picture_size)
         pph_record_picture_hash(item.picture, item.picture_size, entry.picture_hash);
+    else if (room->hash.size)
+        memcpy(entry.picture_hash, room->hash.data, sizeof entry.picture_hash);
     PPH_TRY(
         pph_record_hash(item.text, entry.has_picture ? entry.picture_hash : NULL, entry.hash, err));
     int64_t there;

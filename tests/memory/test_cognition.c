@@ -565,6 +565,7 @@ static void a_store_of_the_first_form_is_brought_up(void **state)
         pph_sql_run(sql,
                     "DROP TRIGGER queue_insert; DROP TRIGGER queue_pending;"
                     "DROP TRIGGER queue_over; DROP TABLE queue; DROP TABLE evaluations;"
+                    "DROP TABLE thumbnails;"
                     "ALTER TABLE models DROP COLUMN pruned; PRAGMA user_version = 1",
                     NULL),
         PPH_OK);

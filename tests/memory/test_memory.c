@@ -1,4 +1,6 @@
 /* The public operations of a memory, over a fake embedder. */
+#include "base/file.h"
+#include "image/formats.h"
 #include "memory/decay.h"
 #include "memory/service.h"
 #include "opened.h"
@@ -67,6 +69,86 @@ static void every_member_persists(void **state)
     is_whole(memory);
     pph_memory_close(&memory);
     place_remove_store("members");
+}
+
+/* A picture file whose pixels are all of one grey. */
+static void write_picture(const char *path, uint8_t grey)
+{
+    pph_image image;
+    pph_buffer bytes = {0};
+    assert_int_equal(pph_image_new(&image, 320, 200, NULL), PPH_OK);
+    memset(image.rgb, grey, (size_t)320 * 200 * 3);
+    assert_int_equal(pph_jpeg_encode(&bytes, &image, 90, NULL), PPH_OK);
+    assert_int_equal(pph_file_write(path, bytes.data, bytes.size, NULL), PPH_OK);
+    pph_buffer_deinit(&bytes);
+    pph_image_deinit(&image);
+}
+
+static void has_thumbnail(const pph_memory_item *item, uint8_t grey)
+{
+    pph_image image = {0};
+    assert_true(item->thumbnail_size > 0);
+    assert_int_equal(pph_image_decode(&image, item->thumbnail, item->thumbnail_size, NULL, NULL),
+                     PPH_OK);
+    assert_int_equal(image.width, 160);
+    assert_int_equal(image.height, 100);
+    assert_in_range(image.rgb[0], grey - 3, grey + 3);
+    pph_image_deinit(&image);
+}
+
+/* Of pictures that are kept and that are not; in what is got, listed, found, and carried over. Those that
+ * are not kept, and have no text, are told from each other by their hashes alone. */
+static void pictures_have_thumbnails(void **state)
+{
+    (void)state;
+    pph_memory *memory = opened("thumbs");
+    char path[3][160], file[160];
+    for (int i = 0; i < 3; i++) {
+        snprintf(path[i], sizeof path[i], "%s",
+                 place_path(i == 0   ? "a.jpg"
+                            : i == 1 ? "b.jpg"
+                                     : "c.jpg"));
+        write_picture(path[i], (uint8_t)(60 * (i + 1)));
+        pph_memory_item item = pph_memory_item_defaults();
+        item.picture_path = path[i];
+        item.created = 1000 + i;
+        item.thumbnail = "what is given is not taken";
+        item.thumbnail_size = 10;
+        assert_false(add_item(memory, &item).merged);
+    }
+    pph_memory_item none = pph_memory_item_defaults();
+    none.picture = "no picture";
+    none.picture_size = 10;
+    none.created = 1003;
+    none.text = "something else";
+    add_item(memory, &none);
+    snprintf(file, sizeof file, "%s", place_path("thumbs.jsonl"));
+    assert_int_equal(number(pph_memory_export(memory, file, NULL)), 4);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(unlink(path[i]), 0);
+    for (int turn = 0; turn < 2; turn++) {
+        pph_future *future = succeeds(pph_memory_list(memory, NULL, PPH_MEMORY_OLDEST, 0, 10));
+        const pph_memories *all = pph_future_value(future);
+        assert_int_equal(all->count, 4);
+        for (int i = 0; i < 3; i++)
+            has_thumbnail(&all->items[i], (uint8_t)(60 * (i + 1)));
+        assert_int_equal(all->items[3].thumbnail_size, 0);
+        assert_null(all->items[3].thumbnail);
+        pph_future *one = succeeds(pph_memory_get(memory, all->items[1].id));
+        has_thumbnail(((const pph_memories *)pph_future_value(one))->items, 120);
+        pph_future_free(&one);
+        done(pph_memory_delete(memory, all->items[0].id));
+        pph_future_free(&future);
+        is_whole(memory);
+        pph_memory_close(&memory);
+        if (turn)
+            break;
+        memory = opened("thumbs2");
+        assert_int_equal(number(pph_memory_import(memory, file)), 4);
+        assert_int_equal(number(pph_memory_import(memory, file)), 0);
+    }
+    place_remove_store("thumbs");
+    place_remove_store("thumbs2");
 }
 
 static void the_same_again_is_merged(void **state)
@@ -415,6 +497,8 @@ static void what_is_exported_is_imported(void **state)
                                         "{\"memory\":{\"text\":\"x\",\"importance\":2}}",
                                         "{\"memory\":{\"text\":\"x\",\"tags\":[1]}}",
                                         "{\"memory\":{\"text\":\"x\",\"picture\":\"!\"}}",
+                                        "{\"memory\":{\"text\":\"x\",\"thumbnail\":\"eHg=\"}}",
+                                        "{\"memory\":{\"text\":\"x\",\"picture_hash\":\"eHg=\"}}",
                                         "{\"memory\":{\"text\":\"x\\u0000y\"}}",
                                         "{\"memory\":{\"text\":\"x\",\"metadata\":\"[]\"}}",
                                         "{\"relation\":{\"from\":\"1\",\"to\":\"2\"}}"};
@@ -675,6 +759,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_member_persists),
+        cmocka_unit_test(pictures_have_thumbnails),
         cmocka_unit_test(the_same_again_is_merged),
         cmocka_unit_test(an_update_sets_what_it_names),
         cmocka_unit_test(filters_narrow),
