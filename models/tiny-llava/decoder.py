@@ -8,7 +8,9 @@ import math
 import torch
 import torch.nn.functional as F
 
-WIDTH, LAYERS, HEADS, INNER = 192, 5, 6, 416
+WIDTH, LAYERS, HEADS, INNER = 192, 6, 6, 416
+NAMED = 3             # after this many layers a token that names something knows what it names,
+RELATED = 4           # and after this many how that lies to what was named before
 SIZE = WIDTH // HEADS
 SEEN = 128            # width of the tower's patch features
 BASE = 500000.0
@@ -78,6 +80,7 @@ class Decoder(torch.nn.Module):
         self.embed = torch.nn.Parameter(torch.randn(vocabulary, WIDTH) * 0.25)
         self.blocks = torch.nn.ModuleList(Block() for _ in range(LAYERS))
         self.norm = torch.nn.Parameter(torch.full((WIDTH,), 0.25))
+        self.named = torch.nn.Parameter(torch.full((WIDTH,), 0.25))  # for training alone
         self.linear_1 = torch.nn.Linear(SEEN, WIDTH)
         self.linear_2 = torch.nn.Linear(WIDTH, WIDTH)
         angle = torch.outer(torch.arange(CONTEXT),
@@ -90,12 +93,22 @@ class Decoder(torch.nn.Module):
         """[N,64,SEEN] features of the tower to [N,64,D] tokens."""
         return self.linear_2(F.gelu(self.linear_1(features)))
 
-    def forward(self, x, positions, mask):
-        """x [B,T,D] embedded tokens, positions [B,T], mask [B,1,T,T] to add."""
+    def forward(self, x, positions, mask, rows, depth):
+        """x [B,T,D] are embedded tokens, positions [B,T], mask [B,1,T,T] to add. The first `rows`
+        rows go through all layers, the others through `depth`. Returns the state of the first ones
+        and, in a list, that of each layer."""
         turn = self.cos[positions][:, None], self.sin[positions][:, None]
-        for block in self.blocks:
+        layers = []
+        for i, block in enumerate(self.blocks):
+            if i == depth:
+                x, mask, turn = x[:rows], mask[:rows], [part[:rows] for part in turn]
             x = block(x, turn, mask)
-        return x
+            layers.append(x)
+        return x, layers
+
+    def names(self, x):
+        """What tokens in the middle of the layers tell, as logits of words, [N,D] to [N,V]."""
+        return linear(F.rms_norm(x, (WIDTH,), self.named, EPSILON), self.embed)
 
     def logits(self, x):
         return linear(F.rms_norm(x, (WIDTH,), self.norm, EPSILON), self.embed)

@@ -3,7 +3,13 @@
 A question names an object by as much as makes it the only one in the scene and never by what is
 asked. Every answer is short and has one form, so that equality is the measure. No question or
 answer of the training split names a held-out object (scenes.held_out) by shape, colour and place.
+
+Behind what a question names stands a mark, one character of Unicode's private area, that says which
+attributes it names: training has the model find out there what the scene holds of it. `about`
+leaves the marks out unless they are asked for.
 """
+import re
+
 import scenes
 
 COUNTS = ("none", "one", "two", "three")
@@ -18,6 +24,30 @@ DIRECTIONS = (("left of", "to the left of"), ("right of", "to the right of"), ("
               ("below", "under"))
 KINDS = ("colour", "shape", "size", "count", "presence", "place", "relation", "describe")
 SHAPE, COLOUR, SIZE, SPOT = range(4)
+PROBED = ((SHAPE,), (COLOUR,), (SPOT,), (COLOUR, SHAPE), (COLOUR, SHAPE), (SIZE, SHAPE),
+          (SIZE, COLOUR), (SHAPE, SPOT), (COLOUR, SPOT))
+
+
+MARK = 0xE000               # the first of the marks
+MARKED = re.compile("([\ue000-\uf8ff])")
+ANY = (8, 8, 2, 9)          # the value of an attribute that a mark leaves open
+
+
+def mark(obj, fields):
+    """The character that names these attributes of the object."""
+    code = 0
+    for field, any_value in enumerate(ANY):
+        code = code * (any_value + 1) + (obj[field] if field in fields else any_value)
+    return chr(MARK + code)
+
+
+def found_by(character, scene):
+    """The objects that a mark names in a scene."""
+    code, named = ord(character) - MARK, []
+    for any_value in ANY[::-1]:
+        code, value = divmod(code, any_value + 1)
+        named.insert(0, value)
+    return [o for o in scene if all(n in (a, v) for n, a, v in zip(named, ANY, o))]
 
 
 def choose(rng, options):
@@ -63,7 +93,7 @@ def noun(rng, obj, fields, plain=False):
         words.append(scenes.pick(rng, ("shape", "thing", "object"), 0.6))
     if SPOT in fields:
         words.append(AT[obj[SPOT]] if plain else where(rng, obj[SPOT]))
-    return " ".join(words)
+    return " ".join(words) + ("" if plain else mark(obj, fields))
 
 
 def same(a, b, fields):
@@ -107,7 +137,7 @@ def shape(rng, scene, held):
                         f"Which shape does the {named} have?"))
     if rng.random() < 0.4 and sum(o[COLOUR] == obj[COLOUR] for o in scene) == 1:
         text = choose(rng, ("What shape is {}?", "Which shape is {}?")).format(
-            scenes.COLOURS[obj[COLOUR]])
+            scenes.COLOURS[obj[COLOUR]] + mark(obj, (COLOUR,)))
     return text, scenes.SHAPES[obj[SHAPE]]
 
 
@@ -123,18 +153,50 @@ def size(rng, scene, held):
 
 def count(rng, scene, held):
     form = rng.random()
-    if form < 0.25:
-        things, number = choose(rng, ("shapes", "things", "objects")), len(scene)
+    if form < 0.2:
+        things, number = choose(rng, ("shapes", "things", "objects")) + mark((), ()), len(scene)
     else:
         field = SHAPE if form < 0.6 else COLOUR
-        value = (choose(rng, scene)[field] if rng.random() < 0.75 else int(rng.integers(8)))
-        number = sum(o[field] == value for o in scene)
-        things = (PLURALS[value] if field == SHAPE else
-                  f"{scenes.COLOURS[value]} {choose(rng, ('shapes', 'things', 'objects'))}")
+        several = [o for o in scene if sum(o[field] == other[field] for other in scene) > 1]
+        obj = choose(rng, several if several and rng.random() < 0.5 else scene)
+        if rng.random() < 0.3:
+            obj = tuple(int(rng.integers(8)) if f == field else v for f, v in enumerate(obj))
+        number = sum(o[field] == obj[field] for o in scene)
+        things = plural(rng, obj, field)
     text = choose(rng, (f"How many {things} are there?", f"How many {things} do you see?",
                         f"How many {things} are in the picture?",
                         f"Count the {things}."))
     return text, COUNTS[number]
+
+
+def plural(rng, obj, field):
+    return (PLURALS[obj[SHAPE]] if field == SHAPE else
+            f"{scenes.COLOURS[obj[COLOUR]]} {choose(rng, ('shapes', 'things', 'objects'))}"
+            ) + mark(obj, (field,))
+
+
+def probe(rng, scene):
+    """Words that name something of the scene, or nothing of it, with its mark."""
+    fields = choose(rng, PROBED)
+    obj = choose(rng, scene)
+    if rng.random() < 0.45:
+        obj = absent(rng, scene, obj, fields)
+    if len(fields) == 1 and fields[0] in (SHAPE, COLOUR) and rng.random() < 0.4:
+        return plural(rng, obj, fields[0])
+    return noun(rng, obj, fields)
+
+
+def absent(rng, scene, obj, fields):
+    """The object with one of these attributes changed, so that the scene most likely lacks it."""
+    for _ in range(20):
+        change = choose(rng, fields)
+        other = choose(rng, scene)
+        value = (other[change] if other != obj and rng.random() < 0.5
+                 else int(rng.integers(ANY[change])))
+        new = tuple(value if f == change else v for f, v in enumerate(obj))
+        if not any(same(new, o, fields) for o in scene):
+            return new
+    return obj
 
 
 def presence(rng, scene, held):
@@ -142,19 +204,11 @@ def presence(rng, scene, held):
                           (SIZE, COLOUR), (SHAPE, SPOT), (COLOUR, SPOT), (SPOT,)))
     obj = choose(rng, scene)
     if rng.random() < 0.5:
-        for _ in range(20):
-            change = choose(rng, fields)
-            other = choose(rng, scene)
-            value = (other[change] if other != obj and rng.random() < 0.5
-                     else int(rng.integers((8, 8, 2, 9)[change])))
-            new = tuple(value if f == change else v for f, v in enumerate(obj))
-            if not any(same(new, o, fields) for o in scene):
-                obj = new
-                break
+        obj = absent(rng, scene, obj, fields)
     there = any(same(obj, o, fields) for o in scene)
     named = with_article(noun(rng, obj, fields))
     if fields == (COLOUR,) and rng.random() < 0.5:
-        named = f"anything {scenes.COLOURS[obj[COLOUR]]}"
+        named = f"anything {scenes.COLOURS[obj[COLOUR]]}" + mark(obj, fields)
     text = choose(rng, (f"Is there {named}?", f"Do you see {named}?", f"Can you see {named}?",
                         f"Is there {named} in the picture?", f"Does the picture show {named}?"))
     return text, "yes" if there else "no"
@@ -164,7 +218,8 @@ def place(rng, scene, held):
     if rng.random() < 0.25:
         spot = choose(rng, scene)[SPOT] if rng.random() < 0.8 else int(rng.integers(9))
         found = [o for o in scene if o[SPOT] == spot]
-        text = choose(rng, ("What is {}?", "What do you see {}?")).format(where(rng, spot))
+        text = choose(rng, ("What is {}?", "What do you see {}?")).format(
+            where(rng, spot) + mark((0, 0, 0, spot), (SPOT,)))
         return text, (with_article(noun(rng, found[0], (COLOUR, SHAPE), True)) if found
                       else "nothing")
     obj, named = one(rng, scene, SPOT)
@@ -212,6 +267,24 @@ def relation(rng, scene, held):
             with_article(noun(rng, found[0], (COLOUR, SHAPE), True)) if found else "nothing")
 
 
+def pair(rng, scene):
+    """Words that name two objects of the scene and ask how they lie, up to the second's mark; or
+    None where none were found."""
+    for _ in range(10):
+        found = relation(rng, scene, False)
+        parts = MARKED.split(found[0]) if found else ()
+        if len(parts) == 5:
+            return "".join(parts[:4])
+    return None
+
+
+def related(scene, marks):
+    """How the first of two objects that marks name lies to the second, sideways and up or down:
+    0 left of or above, 1 right of or below, 2 neither."""
+    (a,), (b,) = (found_by(m, scene) for m in marks)
+    return tuple(0 if lies(a, b, d) else 1 if lies(a, b, d + 1) else 2 for d in (0, 2))
+
+
 def describe(rng, scene, held):
     text = choose(rng, ("Describe the picture.", "What do you see?", "What is in the picture?",
                         "Describe this image.", "What does the picture show?",
@@ -233,7 +306,10 @@ def people_write(rng, text):
     return text
 
 
-def about(rng, scene, held, kind):
+def about(rng, scene, held, kind, marks=False):
     """A question of this kind and its answer, or None where the scene gives none."""
     found = ASK[kind](rng, scene, held)
-    return found and (people_write(rng, found[0]), found[1])
+    if found is None:
+        return None
+    text = people_write(rng, found[0])
+    return (text if marks else MARKED.sub("", text)), found[1]

@@ -1,11 +1,11 @@
-"""The held-out score by kind: whole answers of greedy generation, equal or not.
+"""The held-out score by kind: is the whole answer of greedy generation, and its end, the right one?
 
 Every object of every picture, and every remembered fact, is a combination that training never met.
 The folder's f16 weights are run by transformers in f32. Beside a kind stands, as "about any", what
 one gets who answers about any object of the scene, or from any line, instead of the one meant.
 
 `--questions FILE` writes the questions as JSON lines, with the answers of transformers, and the
-pictures beside it, for another program to answer; `--answers FILE` compares what it said.
+pictures beside it; answer.py has a program answer them; `--answers FILE` compares what it said.
 
 Usage: score.py [--model FOLDER] [--each 200] [--seed 2000] [--questions FILE] [--answers FILE]
 """
@@ -41,16 +41,29 @@ class Reference:
         self.end = self.tokenizer.token_to_id("</s>")
         self.patches = self.model.config.image_seq_length
 
-    @torch.no_grad()
-    def answer(self, prompt, picture=None, limit=64):
-        """(text, ids) of greedy generation with a KV cache, without the end token."""
+    def given(self, prompt, picture, more=()):
         ids = []
         for i in self.tokenizer.encode(prompt).ids:
             ids += [i] * (self.patches if i == self.image else 1)
-        given = {"input_ids": torch.tensor([ids])}
+        given = {"input_ids": torch.tensor([ids + list(more)])}
         if picture is not None:
             given["pixel_values"] = self.recipe(images=[picture], return_tensors="pt")[
                 "pixel_values"]
+        return given
+
+    @torch.no_grad()
+    def says(self, prompt, picture, answer):
+        """Is this what greedy generation writes? It is when each token of it is the most probable
+        one behind those before it."""
+        wanted = self.tokenizer.encode(" " + answer, add_special_tokens=False).ids + [self.end]
+        out = self.model(**self.given(prompt, picture, wanted[:-1]), use_cache=False,
+                         logits_to_keep=len(wanted))
+        return out.logits[0].argmax(-1).tolist() == wanted
+
+    @torch.no_grad()
+    def answer(self, prompt, picture=None, limit=64):
+        """(text, ids) of greedy generation with a KV cache, without the end token."""
+        given = self.given(prompt, picture)
         made = []
         cache = None
         while len(made) < limit:
@@ -111,6 +124,14 @@ def about_memories(rng, each):
         q = unknown[int(rng.integers(len(unknown)))]
         found.append(("does not know", f"USER: {text}\n{q} ASSISTANT:", None, memories.UNKNOWN,
                       None))
+    for _ in range(each):
+        facts, _ = memories.some_facts(rng, True, int(rng.integers(1, 4)))
+        turns = "".join(f" {f[0]} ASSISTANT: {memories.NOTED} USER:" for f in facts)
+        q, a = questions.choose(rng, questions.choose(rng, facts)[2])
+        found.append(("memory, told before", f"USER:{turns} {q} ASSISTANT:", None, a, None))
+    for _ in range(each):
+        said, noted = memories.told(rng, True)
+        found.append(("a fact is noted", f"USER: {said} ASSISTANT:", None, noted, None))
     return found
 
 
@@ -155,7 +176,8 @@ def write_questions(model, asked, path):
             if picture is not None:
                 line["picture"] = f"{path.stem}-{i:03}.png"
                 picture.save(path.parent / line["picture"])
-                line["question"] = prompt[len("USER: <image>\n"):-len(" ASSISTANT:")]
+            line["question"] = prompt[len("USER: <image>\n" if picture is not None else "USER: "):
+                                      -len(" ASSISTANT:")]
             out.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
@@ -171,12 +193,12 @@ def main(given):
     right, chance, n = (collections.Counter() for _ in range(3))
     good, wrong = True, []
     for kind, prompt, picture, answer, other in asked:
-        said, _ = model.answer(prompt, picture)
+        good_answer = model.says(prompt, picture, answer)
         n[kind] += 1
-        right[kind] += said == answer
+        right[kind] += good_answer
         chance[kind] += other == answer
-        if said != answer:
-            wrong.append((kind, prompt.splitlines()[-1], answer, said))
+        if given.wrong and not good_answer:
+            wrong.append((kind, prompt.splitlines()[-1], answer, model.answer(prompt, picture)[0]))
     for kind in n:
         score = 100 * right[kind] / n[kind]
         need = NEEDED.get(kind, 0)

@@ -6,12 +6,15 @@ and as many questions about it as fit: each question sees the prefix and itself,
 counts its positions on from the prefix, so it reads as if it stood alone. Only answers are learnt.
 
 The first steps have text alone: sequences that repeat, so that copying forms, remembered lines and
-the judge. All along each projected patch also learns to say in the decoder's own words what lies on
-it: shape, colour, size, row and column.
+the judge. All along two things are learnt beside the answers, in the decoder's own words. Each
+projected patch says what lies on it: shape, colour, size, row and column. And each token that ends
+the name of something ("the red circle", "stars") says after half of the layers whether the picture
+holds that, how many of it, and, if it is one, its attributes; names alone, many to a picture, fill
+further rows, which go through that half alone.
 
-Usage: train.py [--work FOLDER] [--steps N]. It continues from the last checkpoint in FOLDER. Data
-depend on (seed, step) alone, so a continued run sees what an unbroken one would. While the file
-FOLDER/pause exists, it waits.
+Usage: train.py [--work FOLDER]. It continues from the last checkpoint in FOLDER. Data depend on
+(seed, step) alone, so a continued run sees what an unbroken one would. While the file FOLDER/pause
+exists, it waits.
 """
 import world  # first
 import argparse
@@ -38,14 +41,29 @@ SEED = 41
 PICTURES = 30000
 LAYER = -2
 PATCHES = 64
-ROWS, LENGTH = 10, 256
-STEPS, TEXT_STEPS = 6000, 100
-# Shares of the rows by kind: picture, memory, judge, repeats.
-TEXT_SHARES = (0.0, 0.5, 0.15, 0.35)
-SHARES = (0.55, 0.25, 0.05, 0.15)
-WEIGHTS = {"colour": 1.0, "shape": 1.0, "size": 0.7, "count": 0.8, "presence": 1.2, "place": 1.3,
-           "relation": 1.6, "describe": 0.6}
+LENGTH = 256
+# From a step on, the share of RATES is that of the line through two steps, level before and behind.
+FALLS = ((0, (1150, 1.0), (2900, 0.0)), (2300, (2300, 0.343), (2700, 0.0)))
+STEPS = 2700
+WARM = 40
+# What a batch is made of, from a step on.
+#   rows     of questions; and probes, rows of names alone, or of names and pairs of names
+#   depth    layers that probes go through
+#   shares   of the rows by kind: picture, memory, judge, repeats
+#   weights  of the kinds of questions about a picture
+#   related  weight of the loss of how two things lie
+PHASES = (
+    (0, {"rows": 9, "probes": 5, "depth": decoder.NAMED, "shares": (0.0, 0.5, 0.15, 0.35),
+         "weights": {}, "related": 0.0}),
+    (100, {"rows": 9, "probes": 5, "depth": decoder.NAMED, "shares": (0.53, 0.33, 0.05, 0.09),
+           "weights": {"colour": 1.0, "shape": 1.0, "size": 0.5, "count": 1.4, "presence": 1.8,
+                       "place": 1.4, "relation": 2.2, "describe": 0.5}, "related": 0.0}),
+    (1150, {"rows": 10, "probes": 3, "depth": decoder.RELATED, "shares": (0.53, 0.34, 0.05, 0.08),
+           "weights": {"colour": 0.9, "shape": 1.2, "size": 0.4, "count": 2.0, "presence": 1.7,
+                       "place": 1.2, "relation": 3.4, "describe": 0.7}, "related": 0.5}),
+)
 SIDE = 0.3                   # weight of the patches' own loss
+NAMES = 1.0                  # weight of the names' own loss
 KEEP = 50                    # steps between checkpoints
 RATES = {"muon": 0.006, "embed": 1.5e-3, "rest": 1.5e-3}
 
@@ -94,31 +112,54 @@ class Rows:
         self.tokenizer = words.build()
         self.size = self.tokenizer.get_vocab_size()
         inverse = {i: t for t, i in self.tokenizer.get_vocab().items()}
-        self.copied = np.array([i for i in range(words.FIRST_WORD, self.size)
-                                if inverse[i].startswith("\u0120")])
+        learnt = range(words.FIRST_WORD, self.size)
+        self.copied = np.array([i for i in learnt if inverse[i].startswith("\u0120")])
+        self.pieces = np.array([i for i in range(words.FIRST_WORD - 256, self.size)
+                                if inverse[i].isascii() and inverse[i].islower()])
 
     def ids(self, texts):
         return [e.ids for e in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
 
-    def picture(self, rng, index):
+    def picture(self, rng, index, weights):
+        """(what stands before each question, the blank after it or not, questions, the scene)"""
         scene = clip_train.scene_of(self.objects[index])
-        prefix = "<s>USER: <image>\n"
-        if rng.random() < 0.1:
-            prefix += memories.block(rng, False, int(rng.integers(1, 3)))[0] + "\n"
-        kinds, weights = zip(*WEIGHTS.items())
-        p = np.array(weights) / sum(weights)
+        prefix, lead = "<s>USER: <image>\n", ""
+        if rng.random() < 0.12:
+            prefix += memories.block(rng, False, int(rng.integers(1, 4)))[0] + "\n"
+        kinds, p = list(weights), np.array(list(weights.values())) / sum(weights.values())
         asked = []
         for kind in rng.choice(len(kinds), 26, p=p):
-            found = questions.about(rng, scene, False, kinds[kind])
+            found = questions.about(rng, scene, False, kinds[kind], marks=True)
             if found and found not in [a[:2] for a in asked]:
                 asked.append((*found, kinds[kind]))
-        return prefix, asked
+        if asked and rng.random() < 0.15:
+            q, a, _ = asked.pop()
+            prefix += f"{questions.MARKED.sub('', q)} ASSISTANT: {a} USER:"
+            lead = " "
+        return prefix, [(lead + q, a, kind) for q, a, kind in asked], scene
 
     def memory(self, rng):
-        text, known, unknown = memories.block(rng, False)
-        asked = [(q, a, "memory") for q, a in known]
-        asked += [(q, memories.UNKNOWN, "does not know") for q in unknown]
-        return "<s>USER: " + text + "\n", [asked[i] for i in rng.permutation(len(asked))]
+        """Remembered lines and what is asked then; now and then turns of the conversation."""
+        form = rng.random()
+        if form < 0.14:  # turns that told something, or none at all; nothing was recalled
+            facts, unknown = memories.some_facts(rng, False, int(rng.integers(1, 6)))
+            before, lead = "<s>USER:", " "
+            if form < 0.09:
+                known = [(q, a, "memory") for f in facts for q, a in f[2]]
+                before += "".join(f" {f[0]} ASSISTANT: {memories.NOTED} USER:" for f in facts)
+            else:
+                known = [(q, memories.UNKNOWN, "does not know") for f in facts[:2]
+                         for q, _ in f[2]]
+        else:
+            text, known, unknown = memories.block(rng, False)
+            known = [(q, a, "memory") for q, a in known]
+            before, lead = "<s>USER: " + text + "\n", ""
+            if form < 0.24:  # a turn about something else before it
+                said, answer = memories.told(rng, False)
+                before = f"<s>USER: {said} ASSISTANT: {answer} USER: {text}\n"
+        asked = known + [(q, memories.UNKNOWN, "does not know") for q in unknown]
+        asked += [(*memories.told(rng, False), "told") for _ in range(2)]
+        return before, [(lead + asked[i][0], *asked[i][1:]) for i in rng.permutation(len(asked))]
 
     def judge(self, rng):
         asked = []
@@ -128,57 +169,99 @@ class Rows:
         return "<s>USER:", asked
 
     def repeats(self, rng):
-        """Ids and labels of words that repeat: all but the first round can be foretold."""
+        """Ids and labels of words that repeat: all but the first round can be foretold. Half of
+        them are of few pieces, so that more than the token before has to be looked at."""
         period = int(rng.integers(6, 48))
-        once = rng.choice(self.copied, period)
+        known = self.copied
+        if rng.random() < 0.5:
+            known = rng.choice(self.pieces, int(rng.integers(10, 40)), replace=False)
+        once = rng.choice(known, period)
         ids = np.resize(once, LENGTH)
         labels = np.full(LENGTH, -100)
         labels[period - 1:-1] = ids[period:]
         return ids, labels
 
-    def batch(self, rng, shares):
-        """A dict of arrays: ids, positions, segments, labels, kind [ROWS,LENGTH], and pictures."""
-        made = {n: np.full((ROWS, LENGTH), v) for n, v in
+    def batch(self, rng, phase):
+        """A dict of arrays: ids, positions, segments, labels, answer [rows + probes,LENGTH]; and
+        lists: pictures (row, which), kinds of the answers, names and pairs (row, column, labels)."""
+        rows = phase["rows"]
+        made = {n: np.full((rows + phase["probes"], LENGTH), v) for n, v in
                 (("ids", words.PAD), ("positions", 0), ("segments", -1), ("labels", -100),
                  ("answer", -1))}
-        pictures, kinds = [], []
-        for r, form in enumerate(np.sort(rng.choice(4, ROWS, p=shares))):
+        made.update(pictures=[], kinds=[], names=[], pairs=[])
+        for r, form in enumerate(np.sort(rng.choice(4, rows, p=phase["shares"]))):
             if form == 3:
                 made["ids"][r], made["labels"][r] = self.repeats(rng)
                 made["positions"][r] = np.arange(LENGTH) + int(rng.integers(64))
                 made["segments"][r] = 0
-                continue
-            if form == 0:
-                pictures.append((r, int(rng.integers(len(self.features)))))
-            prefix, asked = (self.picture(rng, pictures[-1][1]) if form == 0 else
-                             self.memory(rng) if form == 1 else self.judge(rng))
-            self.fill(made, r, prefix, asked, kinds)
-        made["pictures"], made["kinds"] = pictures, kinds
+            elif form == 0:
+                index = self.pick(rng, made, r)
+                while not self.fill(made, r, *self.picture(rng, index, phase["weights"])):
+                    pass
+            else:
+                while not self.fill(made, r, *(self.memory if form == 1 else self.judge)(rng)):
+                    pass
+        for r in range(rows, rows + phase["probes"]):
+            scene = clip_train.scene_of(self.objects[self.pick(rng, made, r)])
+            asked = [(phase["related"] and i % 3 and questions.pair(rng, scene)
+                      or questions.probe(rng, scene), None, None) for i in range(50)]
+            self.fill(made, r, "<s>USER: <image>\n", asked, scene)
         return made
 
-    def fill(self, made, r, prefix, asked, kinds):
-        encoded = self.ids([prefix] + [q + " ASSISTANT:" for q, _, _ in asked]
-                           + [" " + a + "</s>" for _, a, _ in asked])
-        head, prompts, answers = encoded[0], encoded[1:len(asked) + 1], encoded[len(asked) + 1:]
+    def pick(self, rng, made, r):
+        made["pictures"].append((r, int(rng.integers(len(self.features)))))
+        return made["pictures"][-1][1]
+
+    def fill(self, made, r, prefix, asked, scene=None):
+        """Writes row r: the prefix and as many of the questions as fit, or nothing (False) where
+        too few would. A question without an answer is a name alone."""
+        parts = [questions.MARKED.split(q if a is None else q + " ASSISTANT:")
+                 for q, a, _ in asked]
+        encoded = iter(self.ids([prefix] + [" " + t if a is None and not i else t
+                                            for ps, (_, a, _) in zip(parts, asked)
+                                            for i, t in enumerate(ps[::2])]
+                                + [" " + a + "</s>" for _, a, _ in asked if a is not None]))
+        head = next(encoded)
         if words.IMAGE in head:
             i = head.index(words.IMAGE)
             head = head[:i] + [words.IMAGE] * PATCHES + head[i + 1:]
+        if len(head) > LENGTH - 40:
+            return False
+        texts = [[next(encoded) for _ in ps[::2]] for ps in parts]
+        answers = [next(encoded) if a is not None else [] for _, a, _ in asked]
         at = len(head)
         made["ids"][r, :at] = head
         made["positions"][r, :at] = np.arange(at)
         made["segments"][r, :at] = 0
-        for segment, (prompt, answer, (_, _, kind)) in enumerate(zip(prompts, answers, asked), 1):
-            end = at + len(prompt) + len(answer)
+        for segment, (marks, prompt, answer, (_, _, kind)) in enumerate(
+                zip([ps[1::2] for ps in parts], texts, answers, asked), 1):
+            ends = at + np.cumsum([len(t) for t in prompt])
+            end = ends[-1] + len(answer)
             if end > LENGTH:
                 continue
-            made["ids"][r, at:end] = prompt + answer
+            made["ids"][r, at:end] = sum(prompt, []) + answer
             made["positions"][r, at:end] = len(head) + np.arange(end - at)
             made["segments"][r, at:end] = segment
-            first = at + len(prompt) - 1
-            made["labels"][r, first:end - 1] = answer
-            made["answer"][r, first:end - 1] = len(kinds)
-            kinds.append(kind)
+            made["names"] += [(r, column - 1, named(scene, m)) for column, m in zip(ends, marks)]
+            if len(marks) == 2:
+                made["pairs"].append((r, ends[1] - 1, questions.related(scene, marks)))
+            if answer:
+                first = ends[-1] - 1
+                made["labels"][r, first:end - 1] = answer
+                made["answer"][r, first:end - 1] = len(made["kinds"])
+                made["kinds"].append(kind)
             at = end
+        return True
+
+
+def named(scene, character):
+    """What a name means in a scene: there or not, how many, and of a single one shape, colour,
+    size, row and column."""
+    found = questions.found_by(character, scene)
+    if len(found) != 1:
+        return (int(len(found) > 0), len(found), *[-100] * 5)
+    shape, colour, size, spot = found[0]
+    return (1, 1, shape, colour, size, spot // 3, spot % 3)
 
 
 def seen_by(segments):
@@ -199,18 +282,25 @@ class Groups:
     def __init__(self, tokenizer):
         self.words = [torch.tensor([tokenizer.token_to_id("\u0120" + w) for w in group])
                       for group in (scenes.SHAPES, scenes.COLOURS, scenes.SIZES,
-                                    ("top", "middle", "bottom"), ("left", "centre", "right"))]
+                                    ("top", "middle", "bottom"), ("left", "centre", "right"),
+                                    ("thing",), ("no", "yes"), questions.COUNTS,
+                                    ("from", "to", "at"), ("above", "below", "at"))]
+        # "left" and "right" would say where the second of the two lies, so other words stand there.
+        self.pairs = self.words[8:]
+        self.words, self.names = self.words[:6], self.words[6:8] + self.words[:5]
 
-    def loss(self, net, projected, labels, objects):
+    def loss(self, net, projected, labels, centre, objects):
         """Cross-entropy by group, and which share of the objects' patches is right, by group.
 
-        `labels` are those of the CLIP's patch_labels, [N,64,3].
+        `labels` and `centre` are those of the CLIP's patch_labels, [N,64,3] and [N,64].
         """
         place = torch.from_numpy(place_of_patches(objects))
         held = labels[..., 0]
         total, right = 0.0, []
-        for ids, value in zip(self.words, (*labels.unbind(-1), place // 3, place % 3)):
-            target = torch.where(held < 0, -100, torch.where(held < 8, value, len(ids)))
+        values = [*labels.unbind(-1), place // 3, place % 3]
+        targets = [torch.where(held < 0, -100, torch.where(held < 8, v, len(ids)))
+                   for ids, v in zip(self.words, values)]
+        for ids, target in zip(self.words, targets + [1 - centre.long()]):
             said = projected @ net.embed[ids].T
             said = torch.cat((said, torch.full_like(said[..., :1], self.NONE)), -1)
             weight = torch.ones(len(ids) + 1)
@@ -222,6 +312,17 @@ class Groups:
         return total / len(self.words), right
 
 
+def told(groups, logits, labels):
+    """Cross-entropy of logits [N,V] by group of words, which share is right; labels [N,groups]."""
+    total, right = 0.0, []
+    for ids, value in zip(groups, labels.unbind(-1)):
+        there = value >= 0
+        said = logits[there][:, ids]
+        total = total + F.cross_entropy(said, value[there])
+        right.append((said.argmax(-1) == value[there]).float().mean().item())
+    return total / len(groups), right
+
+
 def place_of_patches(objects):
     """[N,64]: the place (0 to 8) in whose third of the picture a patch lies."""
     line = ((np.arange(8) + 0.5) / 8 * 3).astype(int)
@@ -229,12 +330,12 @@ def place_of_patches(objects):
 
 
 class Run:
-    def __init__(self, work, steps=STEPS):
+    def __init__(self, work):
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
         torch.manual_seed(SEED)
         work.mkdir(parents=True, exist_ok=True)
-        self.work, self.steps, self.start = work, steps, time.time()
+        self.work, self.steps, self.start = work, STEPS, time.time()
         self.rows = Rows(make_pool(work / "pool.npz"))
         self.net = decoder.Decoder(self.rows.size)
         self.groups = Groups(self.rows.tokenizer)
@@ -255,30 +356,43 @@ class Run:
         """The patches' own loss, on pictures that need not be in the batch."""
         r = rng.integers(len(self.rows.features), size=16)
         projected = self.net.project(torch.from_numpy(self.rows.features[r].astype(np.float32)))
-        labels, _ = clip_train.patch_labels(self.rows.objects[r], self.rows.where[r])
-        return self.groups.loss(self.net, projected, labels, self.rows.objects[r])
+        labels, centre = clip_train.patch_labels(self.rows.objects[r], self.rows.where[r])
+        return self.groups.loss(self.net, projected, labels, centre, self.rows.objects[r])
 
     def loss(self, rng):
-        made = self.rows.batch(rng, TEXT_SHARES if self.step < TEXT_STEPS else SHARES)
+        phase = [p for start, p in PHASES if start <= self.step][-1]
+        rows = phase["rows"]
+        made = self.rows.batch(rng, phase)
         x = self.net.embed[torch.from_numpy(made["ids"])]
         if made["pictures"]:
             at, which = zip(*made["pictures"])
             seen = torch.from_numpy(self.rows.features[list(which)].astype(np.float32))
             mark = torch.from_numpy(made["ids"] == words.IMAGE)
             x = x.masked_scatter(mark[..., None], self.net.project(seen))
-        state = self.net(x, torch.from_numpy(made["positions"]), seen_by(made["segments"]))
-        labels = torch.from_numpy(made["labels"])
+        state, layers = self.net(x, torch.from_numpy(made["positions"]),
+                                 seen_by(made["segments"]), rows, phase["depth"])
+        labels = torch.from_numpy(made["labels"][:rows])
         chosen = labels >= 0
         logits = self.net.logits(state[chosen])
         target = labels[chosen]
-        answer = torch.from_numpy(made["answer"])[chosen]
+        answer = torch.from_numpy(made["answer"][:rows])[chosen]
         each = F.cross_entropy(logits, target, reduction="none")
         # The tokens of an answer share a weight of between one and their number.
         lengths = torch.bincount(answer.clamp(min=0), minlength=1).float()
         weight = torch.where(answer >= 0, lengths[answer.clamp(min=0)] ** -0.5, 0.1)
         loss = (each * weight).sum() / weight.sum()
         self.count(logits, target, answer, made["kinds"])
-        return loss
+        names, right = self.middle(layers[decoder.NAMED - 1], made["names"], self.groups.names)
+        beside = NAMES * names
+        if phase["related"]:
+            pairs, also = self.middle(layers[decoder.RELATED - 1], made["pairs"],
+                                      self.groups.pairs)
+            beside, right = beside + phase["related"] * pairs, right + also
+        return loss, beside, right
+
+    def middle(self, state, marked, groups):
+        r, column, meant = zip(*marked)
+        return told(groups, self.net.names(state[list(r), list(column)]), torch.tensor(meant))
 
     @torch.no_grad()
     def count(self, logits, target, answer, kinds):
@@ -314,13 +428,13 @@ class Run:
 
     def one(self):
         rng = np.random.default_rng((SEED, 1, self.step))
-        rate = rate_at(self.step, self.steps)
+        rate = rate_at(self.step)
         for group in self.adam.param_groups:
             group["lr"] = group["peak"] * rate
-        loss = self.loss(rng)
+        loss, beside, known = self.loss(rng)
         side, right = self.aligned(rng)
         self.net.zero_grad(set_to_none=True)
-        (loss + SIDE * side).backward()
+        (loss + SIDE * side + beside).backward()
         rest = [p for g in self.adam.param_groups for p in g["params"]]
         torch.nn.utils.clip_grad_norm_(rest, 1.0)
         self.muon.step(RATES["muon"] * rate)
@@ -328,9 +442,9 @@ class Run:
         self.step += 1
         if self.step % 25 == 0:
             said = " ".join(f"{k} {100 * a / n:.0f}" for k, (a, n) in sorted(self.tally.items()))
-            patches = "/".join(f"{100 * r:.0f}" for r in right)
-            print(f"step {self.step}/{self.steps} loss {loss.item():.3f} patches {patches} | "
-                  f"{said} | {time.time() - self.start:.0f} s", flush=True)
+            patches, names = ("/".join(f"{100 * r:.0f}" for r in rs) for rs in (right, known))
+            print(f"step {self.step}/{self.steps} loss {loss.item():.3f} patches {patches} "
+                  f"names {names} | {said} | {time.time() - self.start:.0f} s", flush=True)
             self.tally = {}
 
     def all(self):
@@ -344,15 +458,13 @@ class Run:
         print("done", flush=True)
 
 
-def rate_at(step, steps, warm=40):
-    """Warm-up, then level, then down to nothing over the last 60 of 100 steps."""
-    return min(1.0, (step + 1) / warm, (steps - step) / steps / 0.6)
+def rate_at(step):
+    points = [fall[1:] for fall in FALLS if fall[0] <= step][-1]
+    return min((step + 1) / WARM, float(np.interp(step, *zip(*points))))
 
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--work", type=pathlib.Path,
                            default=pathlib.Path("build/tiny-llava-train"))
-    arguments.add_argument("--steps", type=int, default=STEPS)
-    given = arguments.parse_args()
-    Run(given.work, given.steps).all()
+    Run(arguments.parse_args().work).all()

@@ -19,6 +19,15 @@ SPECIAL = ("<s>", "</s>", "<pad>", "<image>")
 START, END, PAD, IMAGE = range(4)
 FIRST_WORD = len(SPECIAL) + 256
 CONTEXT = 1024
+# LLaVA-1.5's form of a conversation: pictures first, a line each, then the words.
+CHAT = (
+    "{% for message in messages %}"
+    "{% if message['role'] != 'system' %}{{ message['role'].upper() + ': ' }}{% endif %}"
+    "{% if message['content'] is string %}{{ message['content'] + ' ' }}{% else %}"
+    "{% for part in message['content'] if part['type'] == 'image' %}{{ '<image>\n' }}{% endfor %}"
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] + ' ' }}"
+    "{% endfor %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}")
 # The words of the templates, split at blanks; those of the lists are added below.
 TEMPLATES = """USER ASSISTANT Relevant Context from Memory Relevance
 What Which Where Who How Is Count Do Can Does Describe In When Am what which where who how is count
@@ -27,14 +36,15 @@ that has there are many do you see picture image show shows this anything nothin
 two three shapes things objects thing object and at on or to left right above below over under
 top bottom centre middle corner lives live likes like my My I is called named name favourite put
 did know not will remember am city Rate quality clarity relevance completeness text only decimal
-Someone something Something somewhere There It nice They it in Maybe some He day Somebody She We
+User Assistant works work code Picture Remember Please remember Note welcome You Thank Thanks Hello
+Hi very model Someone something Something somewhere There It nice They it in Maybe some He day Somebody She We
 things The with The"""
 
 
 def world_words():
     """Each as it stands in a text: with the blank before it, or without at a line's start."""
     lists = (scenes.SHAPES, scenes.COLOURS, scenes.SIZES, questions.PLURALS, memories.NAMES,
-             memories.ITEMS, memories.ROOMS, memories.CITIES, memories.FOODS, memories.PETS,
+             memories.ITEMS, memories.ROOMS, memories.KIN, memories.CITIES, memories.FOODS, memories.PETS,
              memories.EVENTS, memories.DAYS, memories.FILES,
              *scenes.SHAPE_WORDS, *scenes.COLOUR_WORDS, *scenes.SIZE_WORDS)
     found = {" " + w for words in lists for w in words}
@@ -87,7 +97,7 @@ def save(folder):
     (folder / "tokenizer_config.json").write_text(json.dumps(
         {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": CONTEXT,
          "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "image_token": "<image>",
-         "clean_up_tokenization_spaces": False}, indent=2) + "\n")
+         "clean_up_tokenization_spaces": False, "chat_template": CHAT}, indent=2) + "\n")
     (folder / "special_tokens_map.json").write_text(json.dumps(
         {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}, indent=2) + "\n")
     return made

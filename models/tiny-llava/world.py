@@ -1,7 +1,7 @@
 """Finds the drawn world of the tiny CLIP (models/tiny), which this model sees through.
 
 Import it before anything else of ours: one thread is fastest for models of this size, and large
-blocks stay in the heap instead of going back to the system at every step.
+blocks stay in the heap, in large pages, instead of going back to the system at every step.
 """
 import importlib.util
 import os
@@ -10,7 +10,7 @@ import sys
 
 SETTINGS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
             "MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
-            "MALLOC_TOP_PAD_": str(1 << 27)}
+            "MALLOC_TOP_PAD_": str(1 << 27), "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 if any(os.environ.get(k) != v for k, v in SETTINGS.items()) and sys.argv[0].endswith(".py"):
     os.environ.update(SETTINGS)
     os.execv(sys.executable, [sys.executable, *sys.argv])

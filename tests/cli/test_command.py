@@ -300,9 +300,11 @@ def test_models():
         assert done.returncode == 0, done.stderr
         assert b"broken" in done.stderr and b"someone/half" in done.stderr
         said = {line["name"]: line for line in lines(done)}
-        assert set(said) == {"writer", "evil", "someone/tiny-clip", "tiny"}, said.keys()
+        assert set(said) == {"writer", "evil", "someone/tiny-clip", "tiny", "tiny-llava"}, said.keys()
         assert said["someone/tiny-clip"]["path"] == str(snapshot)
         assert said["someone/tiny-clip"]["place"] == "hub" and said["tiny"]["place"] == "built-in"
+        assert said["tiny-llava"]["place"] == "built-in"
+        assert said["tiny-llava"]["capabilities"] == ["vision", "generation"]
         for name in "someone/tiny-clip", "tiny":
             card = said[name]
             assert card["supported"] and card["dimensions"] == 128 and card["architecture"] == "clip"
@@ -310,7 +312,7 @@ def test_models():
             assert card["needs"]["f32"] > card["needs"]["bf16"] > card["needs"]["int8"] > 0
         assert said["writer"]["architecture"] == "llama" and not said["writer"]["supported"]
         plain = paraphym("models", HF_HUB_CACHE=hub.path, PARAPHYM_MODELS=mine)
-        assert plain.stdout.count(b"\n") == 5 and b"\x1b" not in plain.stdout
+        assert plain.stdout.count(b"\n") == 6 and b"\x1b" not in plain.stdout
         one, = lines(paraphym("models", "--json", MODEL))
         assert one["path"] == str(MODEL) and one["place"] == "path"
         fails("models", "no/such", mine / "broken.gguf", says=["no/such", "broken.gguf"])
