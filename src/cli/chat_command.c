@@ -187,6 +187,8 @@ static int parse(chat_work *work, const pph_command *self, int argc, char **argv
          "nothing is recalled, or stored"},
         PPH_STORE_ROW(&o->store),
         PPH_STORE_MODEL_ROW(&o->store),
+        {"quantize", 0, PPH_OPTION_TEXT, &o->quantize, 0, 0, "T",
+         "matrices of plain numbers to q8_0 or q4_0 as they are loaded (none)"},
         {"template", 0, PPH_OPTION_TEXT, &o->form, 0, 0, "FORM",
          "of conversations, where the model's own is not known"},
         {"verbose", 'v', PPH_OPTION_FLAG, &o->verbose, 0, 0, NULL, "tell of each turn how it went"},

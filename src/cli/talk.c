@@ -22,6 +22,8 @@ static pph_status open_generation(pph_talk *talk, const char *name, pph_generati
     pph_generation_options service = pph_generation_defaults();
     service.precision = common.precision;
     service.chat_template = talk->options.form;
+    if (talk->options.quantize)
+        PPH_TRY(pph_quantize_parse(talk->options.quantize, &service.quantize, err));
     service.priority = PPH_PRIORITY_INTERACTIVE;
     PPH_TRY(pph_generation_open(out, talk->pool, found, &service, err));
     *model = PPH_TAKE(found);

@@ -9,11 +9,12 @@ enum { PPH_TALK_PICTURES = 8, PPH_TALK_LISTED = 20 };
 
 /* What the command line says; texts as they are, resolved.
  * role      who the assistant is: what the system says begins with it, and its memories are of that agent
+ * quantize  as pph_quantize_parse takes it, or NULL: not
  * form      of prompts, or NULL;  verbose  each turn tells how it went */
 typedef struct pph_talk_options {
     pph_common common;
     pph_store_options store;
-    const char *form;
+    const char *form, *quantize;
     bool no_memory, verbose;
     float temperature;
     long max_tokens, seed, timeout_ms;
