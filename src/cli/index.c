@@ -414,12 +414,20 @@ static pph_status print(const indexing *it, bool json, pph_error *err)
     return PPH_OK;
 }
 
+/* The producer's reference and ours. */
+static void free_both(pph_future **future)
+{
+    pph_future *other = *future;
+    pph_future_free(&other);
+    pph_future_free(future);
+}
+
 static pph_status run(indexing *it, pph_error *err)
 {
     PPH_TRY(pph_runtime_check(err));
-    PPH_TRY(pph_future_new(&it->stop, pph_shared_runtime(), NULL, NULL, err));
-    PPH_AUTO(free_future) pph_future *own = it->stop;
-    PPH_AUTO(free_future) pph_future *produced = it->stop;
+    PPH_AUTO(free_both) pph_future *stop = NULL;
+    PPH_TRY(pph_future_new(&stop, pph_shared_runtime(), NULL, NULL, err));
+    it->stop = stop;
     pph_interrupt interrupt;
     pph_progress_init(&it->progress);
     pph_interrupt_init(&interrupt, it->stop);

@@ -98,8 +98,11 @@ static pph_status print(const pull_request *r, const pph_hub_pulled *pulled, boo
 
 /* ---- doing ---- */
 
-static void free_future(pph_future **future)
+/* The producer's reference and ours. */
+static void free_both(pph_future **future)
 {
+    pph_future *other = *future;
+    pph_future_free(&other);
     pph_future_free(future);
 }
 
@@ -111,11 +114,9 @@ static pph_status pull(const pull_request *r, pph_hub_pulled *out, pph_error *er
     if (!pph_catalogue_hub(catalogue))
         return PPH_FAIL(err, PPH_NOT_FOUND,
                         "there is no place for models: set HF_HUB_CACHE, HF_HOME or HOME");
-    pph_future *stop = NULL;
+    PPH_AUTO(free_both) pph_future *stop = NULL;
     PPH_TRY(pph_runtime_check(err));
     PPH_TRY(pph_future_new(&stop, pph_shared_runtime(), NULL, NULL, err));
-    PPH_AUTO(free_future) pph_future *own = stop;
-    PPH_AUTO(free_future) pph_future *produced = stop;
     pph_progress progress;
     pph_interrupt interrupt;
     pph_progress_init(&progress);

@@ -60,7 +60,8 @@ static bool answer_part(http_exchange *e)
     if (from >= 10)
         return http_print(e, "HTTP/1.1 416 No\r\nContent-Range: bytes */10\r\n"
                              "Content-Length: 0\r\n\r\n");
-    const char *body = "0123456789" + from;
+    static const char digits[] = "0123456789";
+    const char *body = &digits[from];
     const char *place = !strcmp(e->path, "/part/nowhere")     ? ""
                         : !strcmp(e->path, "/part/backwards") ? "Content-Range: bytes 9-3/10\r\n"
                         : !strcmp(e->path, "/part/beyond")    ? "Content-Range: bytes 4-9/9\r\n"
