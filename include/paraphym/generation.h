@@ -152,7 +152,8 @@ typedef struct pph_message {
 } pph_message;
 
 /* Answer in a conversation: `count` messages, perhaps one of the system, then turns of the user and the
- * assistant, the user's first and last. No message can spell special tokens. At most 256 pictures in all,
+ * assistant, the user's first and last. No message can spell special tokens; white space before the answer's first
+ * word is left out. At most 256 pictures in all,
  * each looked at once, however often it is shown. The rest as above.
  * Errors  also PPH_UNSUPPORTED (the model's chat_template is none of the known forms, and the handle was
  *         opened without one; a picture is shown to a model that does not see), those of a picture and

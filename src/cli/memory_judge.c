@@ -123,11 +123,10 @@ static pph_status open_models(judging *self, pph_error *err)
     for (size_t i = 0; i < count; i++) {
         pph_common named = self->work.common;
         named.model = self->model_count ? self->models[i] : named.model;
-        PPH_TRY(pph_command_named_model(&named, &self->folders[i], err));
-        if (!self->folders[i])
-            return PPH_FAIL(err, PPH_NOT_FOUND,
-                            "there is no judge: name a language model with -m or PARAPHYM_MODEL (a "
-                            "folder of the hub, or a GGUF file)");
+        /* The built-in model can be nobody but itself. */
+        if (!pph_command_asked_for(&named) && !self->persona_count)
+            self->plain = true;
+        PPH_TRY(pph_command_language_model(&named, &self->folders[i], err));
         pph_generation_options service = pph_generation_defaults();
         service.precision = named.precision;
         service.priority = PPH_PRIORITY_BATCH;
@@ -191,7 +190,8 @@ int pph_memory_judge_run(const pph_command *command, int argc, char **argv)
          "a language model that judges, in place of -m; may be repeated"},
         {"persona", 0, PPH_OPTION_INPUT, NULL, 0, 0, "NAME=TEXT",
          "who a judge is told to be; may be repeated (editor, archivist and reader)"},
-        {"plain", 0, PPH_OPTION_FLAG, &self->plain, 0, 0, NULL, "models as they are, as nobody"},
+        {"plain", 0, PPH_OPTION_FLAG, &self->plain, 0, 0, NULL,
+         "models as they are, as nobody; so the built-in one"},
         {"quorum", 0, PPH_OPTION_INTEGER, &self->quorum, 1, MODELS * PERSONAS, "N",
          "judges that must have scored (more than half)"},
         {"timeout", 0, PPH_OPTION_INTEGER, &self->timeout_s, 1, 3600, "S", "seconds a call (10)"},

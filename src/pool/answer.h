@@ -56,7 +56,8 @@ typedef struct pph_answer {
     pph_str prompt_text;
     pph_chat_message *messages;
     size_t message_count;
-    bool warms; /* nothing is to be written: it ends when the prompt was run */
+    bool worded; /* its text has begun */
+    bool warms;  /* nothing is to be written: it ends when the prompt was run */
     pph_picture *pictures;
     size_t picture_count, fetches;
     struct pph_answer *next_fetching;

@@ -76,13 +76,24 @@ static pph_status choose(pph_generating_loop *loop, pph_answer *answer, const fl
                             pph_sampler_draw(answer->seed, index), id, err);
 }
 
+/* What a piece adds. In a conversation an answer begins with its first word: some forms end right before
+ * the space that stands in front of it. */
+static pph_str worded(pph_answer *answer, const pph_buffer *piece)
+{
+    pph_str text = {(const char *)piece->data, piece->size};
+    while (answer->message_count && !answer->worded && text.size &&
+           (*text.data == ' ' || *text.data == '\n'))
+        text = (pph_str){text.data + 1, text.size - 1};
+    answer->worded |= text.size > 0;
+    return text;
+}
+
 /* Add the token's text; *ends when a stop string came. */
 static pph_status add_text(pph_answer *answer, int32_t id, bool *ends, pph_error *err)
 {
     PPH_AUTO(pph_buffer_deinit) pph_buffer piece = {0};
     PPH_TRY(pph_detokenizer_push(answer->pieces, id, &piece, err));
-    return pph_stops_feed(answer->stops, (pph_str){(const char *)piece.data, piece.size},
-                          &answer->text, ends, err);
+    return pph_stops_feed(answer->stops, worded(answer, &piece), &answer->text, ends, err);
 }
 
 /* What was held back of the text is part of it after all, unless a stop string begins in it. */
@@ -91,8 +102,7 @@ static pph_status end_text(pph_answer *answer, pph_error *err)
     PPH_AUTO(pph_buffer_deinit) pph_buffer piece = {0};
     bool stopped = false;
     PPH_TRY(pph_detokenizer_finish(answer->pieces, &piece, err));
-    PPH_TRY(pph_stops_feed(answer->stops, (pph_str){(const char *)piece.data, piece.size},
-                           &answer->text, &stopped, err));
+    PPH_TRY(pph_stops_feed(answer->stops, worded(answer, &piece), &answer->text, &stopped, err));
     return stopped ? PPH_OK : pph_stops_end(answer->stops, &answer->text, err);
 }
 

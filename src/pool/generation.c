@@ -163,8 +163,6 @@ static pph_status check_messages(const pph_generation *generation, const pph_mes
         if ((unsigned)messages[i].role > PPH_ROLE_ASSISTANT)
             return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "%s: role %d does not exist", what,
                             (int)messages[i].role);
-        if (messages[i].picture_count)
-            return PPH_FAIL(err, PPH_UNSUPPORTED, "%s has a picture: the model sees none", what);
         PPH_TRY(check_text(messages[i].text, what, &total, err));
         pph_status status = check_pictures(generation, &messages[i], &pictures, err);
         if (status != PPH_OK)

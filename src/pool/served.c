@@ -248,7 +248,10 @@ bool pph_served_settle(pph_served *served, pph_worker *worker)
     if (worker->engine)
         served->kind->bytes(worker->engine, &served->weights, &worker->activations);
     real.weights = served->weights;
-    real.activations = atomic_load(&worker->loaded->lost_bytes);
+    /* A worker that could not take its engine has none. */
+    const pph_loaded *loaded = worker->loaded ? worker->loaded : served->loaded;
+    if (loaded)
+        real.activations = atomic_load(&loaded->lost_bytes);
     for (const pph_worker *one = served->workers; one; one = one->next)
         real.activations += one->activations;
     pph_metrics_set(&served->metrics->weight_bytes, real.weights);
