@@ -5,6 +5,7 @@ redirect, refuse and send the wrong bytes: what comes is right or refused, and w
 """
 
 import fcntl
+import contextlib
 import hashlib
 import http.server
 import json
@@ -189,7 +190,12 @@ class Cache:
         return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
     def partials(self):
-        return {p.name: p.read_bytes() for p in self.entry().glob("blobs/*.incomplete")}
+        """What is fetched in part, by its name; a file that is whole by the time it is read is none any more."""
+        found = {}
+        for path in self.entry().glob("blobs/*.incomplete"):
+            with contextlib.suppress(FileNotFoundError):
+                found[path.name] = path.read_bytes()
+        return found
 
 
 def environment(cache, hub, variables):
