@@ -4,8 +4,8 @@ redirect, refuse and send the wrong bytes: what comes is right or refused, and w
     test_pull.py PARAPHYM SOURCE_ROOT
 """
 
-import fcntl
 import contextlib
+import fcntl
 import hashlib
 import http.server
 import json
