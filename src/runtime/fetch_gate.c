@@ -1,6 +1,6 @@
 /* A gate before libcurl, shut when the process exits. The thread that exits waits until the loop's
  * thread has come out. Nothing blocks in there, but reading the list of certificates is work, and a
- * machine may be busy: ten seconds are the most. No lock is held inside. */
+ * machine may be busy: a minute is the most. No lock is held inside. */
 #include "runtime/fetch_gate.h"
 
 #include "base/log.h"
@@ -20,7 +20,7 @@ static void at_exit(void)
 {
     if (pph_life_forked())
         return;
-    pph_nanos deadline = pph_clock_after(PPH_SECONDS(10));
+    pph_nanos deadline = pph_clock_after(PPH_SECONDS(60));
     bool own = pph_loop_is_current();
     pthread_mutex_lock(&gate.lock);
     gate.shut = true;

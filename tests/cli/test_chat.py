@@ -298,7 +298,9 @@ def test_a_terminal():
         chat.type("/tokens 5\r")
         at = chat.await_text("at most: 5", at)
         at = chat.await_text("> ", at)
-        chat.type("dropped\x03")  # Ctrl-C drops the line
+        chat.type("dropped")
+        at = chat.await_text("dropped", at)
+        chat.type("\x03")  # Ctrl-C drops the line
         at = chat.await_text("^C", at)
         at = chat.await_text("> ", at)
         chat.type("/histori\x7f\x7f\x7fory\r")  # editing
