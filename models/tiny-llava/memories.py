@@ -235,6 +235,18 @@ def block(rng, held, lines=None, share=MADE_UP):
             [(questions.people_write(rng, q), a) for some in known for q, a in some], unknown)
 
 
+def halves(rng, text):
+    """(begin of a line of a block, the rest): each begin is that of one line alone."""
+    said = [line.split("] ", 1)[1].split(" ") for line in text.splitlines()[1:]]
+    found = []
+    for words in said:
+        alone = [k for k in range(1, len(words))
+                 if sum(other[:k] == words[:k] for other in said) == 1]
+        for k in sorted({choose(rng, alone) for _ in range(2)} if alone else ()):
+            found.append((" " + " ".join(words[:k]), " ".join(words[k:])))
+    return [found[i] for i in rng.permutation(len(found))]
+
+
 def relevant(rng, said):
     """Lines with how relevant each is; mostly the higher first."""
     scores = sorted((int(rng.integers(20, 101)) for _ in said), reverse=True)

@@ -43,13 +43,15 @@ LAYER = -2
 PATCHES = 64
 LENGTH = 256
 # From a step on, the share of RATES is that of the line through two steps, level before and behind.
-FALLS = ((0, (1150, 1.0), (2900, 0.0)), (2300, (2300, 0.343), (2700, 0.0)))
-STEPS = 2700
+FALLS = ((0, (1150, 1.0), (2900, 0.0)), (2300, (2300, 0.343), (2700, 0.0)),
+         (2700, (2700, 0.4), (3900, 0.0)))
+STEPS = 3900
 WARM = 40
 # What a batch is made of, from a step on.
 #   rows     of questions; and probes, rows of names alone, or of names and pairs of names
 #   depth    layers that probes go through
-#   shares   of the rows by kind: picture, memory, judge, repeats
+#   shares   of the rows by kind: picture, memory, judge, repeats, lines begun
+#   made_up  share of the words in remembered lines that are made up, where it is not the usual one
 #   weights  of the kinds of questions about a picture
 #   related  weight of the loss of how two things lie
 PHASES = (
@@ -61,6 +63,10 @@ PHASES = (
     (1150, {"rows": 10, "probes": 3, "depth": decoder.RELATED, "shares": (0.53, 0.34, 0.05, 0.08),
            "weights": {"colour": 0.9, "shape": 1.2, "size": 0.4, "count": 2.0, "presence": 1.7,
                        "place": 1.2, "relation": 3.4, "describe": 0.7}, "related": 0.5}),
+    (2700, {"rows": 12, "probes": 1, "depth": decoder.RELATED,
+            "shares": (0.34, 0.42, 0.09, 0.0, 0.15), "made_up": 0.5,
+            "weights": {"colour": 0.9, "shape": 1.2, "size": 0.4, "count": 2.5, "presence": 1.5,
+                        "place": 1.2, "relation": 2.5, "describe": 1.5}, "related": 0.3}),
 )
 SIDE = 0.3                   # weight of the patches' own loss
 NAMES = 1.0                  # weight of the names' own loss
@@ -138,11 +144,11 @@ class Rows:
             lead = " "
         return prefix, [(lead + q, a, kind) for q, a, kind in asked], scene
 
-    def memory(self, rng):
+    def memory(self, rng, share):
         """Remembered lines and what is asked then; now and then turns of the conversation."""
         form = rng.random()
         if form < 0.14:  # turns that told something, or none at all; nothing was recalled
-            facts, unknown = memories.some_facts(rng, False, int(rng.integers(1, 6)))
+            facts, unknown = memories.some_facts(rng, False, int(rng.integers(1, 6)), share)
             before, lead = "<s>USER:", " "
             if form < 0.09:
                 known = [(q, a, "memory") for f in facts for q, a in f[2]]
@@ -151,7 +157,7 @@ class Rows:
                 known = [(q, memories.UNKNOWN, "does not know") for f in facts[:2]
                          for q, _ in f[2]]
         else:
-            text, known, unknown = memories.block(rng, False)
+            text, known, unknown = memories.block(rng, False, share=share)
             known = [(q, a, "memory") for q, a in known]
             before, lead = "<s>USER: " + text + "\n", ""
             if form < 0.24:  # a turn about something else before it
@@ -161,7 +167,12 @@ class Rows:
         asked += [(*memories.told(rng, False), "told") for _ in range(2)]
         return before, [(lead + asked[i][0], *asked[i][1:]) for i in rng.permutation(len(asked))]
 
-    def judge(self, rng):
+    def lines(self, rng, share):
+        """Remembered lines, and lines begun, to be ended as they stand there."""
+        text = memories.block(rng, False, share=share)[0]
+        return "<s>USER: " + text + "\n", [(*half, "lines") for half in memories.halves(rng, text)]
+
+    def judge(self, rng, share):
         asked = []
         for _ in range(14):
             prompt, score, _ = memories.judged(rng, False)
@@ -189,7 +200,8 @@ class Rows:
                 (("ids", words.PAD), ("positions", 0), ("segments", -1), ("labels", -100),
                  ("answer", -1))}
         made.update(pictures=[], kinds=[], names=[], pairs=[])
-        for r, form in enumerate(np.sort(rng.choice(4, rows, p=phase["shares"]))):
+        for r, form in enumerate(np.sort(rng.choice(len(phase["shares"]), rows,
+                                                  p=phase["shares"]))):
             if form == 3:
                 made["ids"][r], made["labels"][r] = self.repeats(rng)
                 made["positions"][r] = np.arange(LENGTH) + int(rng.integers(64))
@@ -199,7 +211,8 @@ class Rows:
                 while not self.fill(made, r, *self.picture(rng, index, phase["weights"])):
                     pass
             else:
-                while not self.fill(made, r, *(self.memory if form == 1 else self.judge)(rng)):
+                draw = {1: self.memory, 2: self.judge, 4: self.lines}[form]
+                while not self.fill(made, r, *draw(rng, phase.get("made_up", memories.MADE_UP))):
                     pass
         for r in range(rows, rows + phase["probes"]):
             scene = clip_train.scene_of(self.objects[self.pick(rng, made, r)])
@@ -215,8 +228,8 @@ class Rows:
     def fill(self, made, r, prefix, asked, scene=None):
         """Writes row r: the prefix and as many of the questions as fit, or nothing (False) where
         too few would. A question without an answer is a name alone."""
-        parts = [questions.MARKED.split(q if a is None else q + " ASSISTANT:")
-                 for q, a, _ in asked]
+        parts = [questions.MARKED.split(q if kind in (None, "lines") else q + " ASSISTANT:")
+                 for q, _, kind in asked]
         encoded = iter(self.ids([prefix] + [" " + t if a is None and not i else t
                                             for ps, (_, a, _) in zip(parts, asked)
                                             for i, t in enumerate(ps[::2])]
@@ -384,7 +397,7 @@ class Run:
         self.count(logits, target, answer, made["kinds"])
         names, right = self.middle(layers[decoder.NAMED - 1], made["names"], self.groups.names)
         beside = NAMES * names
-        if phase["related"]:
+        if phase["related"] and made["pairs"]:
             pairs, also = self.middle(layers[decoder.RELATED - 1], made["pairs"],
                                       self.groups.pairs)
             beside, right = beside + phase["related"] * pairs, right + also
