@@ -1,9 +1,9 @@
 /* The answering of commands. The loop's thread and the worker's tell of events; all else is the command's. */
 #include "cli/answering.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include <errno.h>
 #include <paraphym/runtime.h>
 #include <string.h>
 #include <unistd.h>
@@ -61,16 +61,7 @@ void pph_answering_close(pph_answering *it)
 pph_status pph_answering_read_stdin(pph_buffer *out, const char **text, pph_error *err)
 {
     out->limit = TEXT_LIMIT;
-    char block[4096];
-    for (ssize_t got; (got = read(STDIN_FILENO, block, sizeof block)) != 0;) {
-        if (got < 0 && errno == EINTR)
-            continue;
-        char reason[128];
-        if (got < 0)
-            return PPH_FAIL(err, PPH_IO, "standard input could not be read: %s",
-                            pph_error_system(errno, reason, sizeof reason));
-        PPH_TRY(pph_buffer_append(out, block, (size_t)got, err));
-    }
+    PPH_TRY(pph_file_read_fd(STDIN_FILENO, "standard input", out, err));
     if (out->size && memchr(out->data, 0, out->size))
         return PPH_FAIL(err, PPH_INVALID_ARGUMENT, "standard input contains a zero byte");
     *text = pph_buffer_text(out);
@@ -78,25 +69,6 @@ pph_status pph_answering_read_stdin(pph_buffer *out, const char **text, pph_erro
 }
 
 /* ---- the answer ---- */
-
-/* On a terminal nothing of the text may steer it, but for its lines and tabs. */
-static pph_status print_text(pph_str text, pph_error *err)
-{
-    if (!isatty(STDOUT_FILENO)) {
-        const pph_buffer bytes = {.data = (uint8_t *)text.data, .size = text.size};
-        return pph_command_write(&bytes, err);
-    }
-    while (text.size) {
-        size_t plain = 0;
-        while (plain < text.size && text.data[plain] != '\n' && text.data[plain] != '\t')
-            plain++;
-        pph_command_show(stdout, (pph_str){text.data, plain}, 0);
-        if (plain < text.size)
-            putchar(text.data[plain++]);
-        text = (pph_str){text.data + plain, text.size - plain};
-    }
-    return PPH_OK;
-}
 
 /* Until the stream ends; *err says how. */
 static pph_status print_stream(pph_answering *it, pph_error *err)
@@ -110,7 +82,7 @@ static pph_status print_stream(pph_answering *it, pph_error *err)
             break;
         if (got == PPH_STREAM_PENDING)
             continue;
-        pph_status status = print_text((pph_str){chunk, size}, err);
+        pph_status status = pph_command_write_text((pph_str){chunk, size}, err);
         if (status == PPH_OK)
             status = pph_command_flush(err);
         pph_chunk_free(&chunk);
@@ -135,7 +107,7 @@ pph_status pph_answering_await(pph_answering *it, pph_error *err)
     if (streams)
         PPH_TRY(print_stream(it, err));
     PPH_TRY(await_future(it, err));
-    return streams ? print_text(PPH_STR("\n"), err) : PPH_OK;
+    return streams ? pph_command_write_text(PPH_STR("\n"), err) : PPH_OK;
 }
 
 static double rate(size_t count, double seconds)

@@ -42,6 +42,24 @@ size_t pph_command_show(FILE *out, pph_str text, size_t columns)
     return shown;
 }
 
+pph_status pph_command_write_text(pph_str text, pph_error *err)
+{
+    if (!isatty(STDOUT_FILENO)) {
+        const pph_buffer bytes = {.data = (uint8_t *)(uintptr_t)text.data, .size = text.size};
+        return pph_command_write(&bytes, err);
+    }
+    while (text.size) {
+        size_t plain = 0;
+        while (plain < text.size && text.data[plain] != '\n' && text.data[plain] != '\t')
+            plain++;
+        pph_command_show(stdout, (pph_str){text.data, plain}, 0);
+        if (plain < text.size)
+            putchar(text.data[plain++]);
+        text = (pph_str){text.data + plain, text.size - plain};
+    }
+    return PPH_OK;
+}
+
 int pph_command_usage(const pph_command *self, const char *format, ...)
 {
     char message[1024];

@@ -62,6 +62,10 @@ int pph_command_parse(pph_common *common, const pph_command *self, const pph_opt
  * many were printed. */
 size_t pph_command_show(FILE *out, pph_str text, size_t columns);
 
+/* Text that a model wrote to standard output, as it is; on a terminal nothing of it may steer that, but for
+ * its lines and tabs. Errors: those of pph_command_write. */
+PPH_CHECKED pph_status pph_command_write_text(pph_str text, pph_error *err);
+
 /* Print "paraphym: ..." on stderr; returns PPH_EXIT_USAGE or PPH_EXIT_FAILED. */
 int pph_command_usage(const pph_command *self, const char *format, ...) PPH_PRINTF(2, 3);
 int pph_command_failed(const pph_error *error);

@@ -1,6 +1,7 @@
 /* paraphym convert: a language model to a GGUF file. */
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/progress.h"
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -9,7 +10,6 @@
 #include "model/convert.h"
 #include <inttypes.h>
 #include <strings.h>
-#include <unistd.h>
 
 enum { INTERRUPTED = 130, LOOK = 200000000 };
 
@@ -23,7 +23,7 @@ typedef struct convert_work {
     pph_team *team;
     pph_interrupt interrupt;
     pph_nanos shown;
-    bool told; /* a line of progress stands on the terminal */
+    pph_progress progress;
 } convert_work;
 
 static void convert_deinit(convert_work *work)
@@ -54,23 +54,15 @@ static pph_status parse_type(const char *name, pph_dtype *out, pph_error *err)
                     "--type takes f32, f16, bf16, q8_0 or q4_0, not '%s'", name);
 }
 
-static void clear_line(convert_work *work)
-{
-    if (work->told)
-        fprintf(stderr, "%40s\r", "");
-    work->told = false;
-}
-
 static bool show(void *context, uint64_t done, uint64_t total)
 {
     convert_work *work = context;
+    char whole[16];
     pph_nanos now = pph_clock_now();
-    if (isatty(STDERR_FILENO) && now - work->shown >= LOOK) {
-        fprintf(stderr, "converting: %3.0f %% of %.1f MB\r",
-                100 * (double)done / (double)PPH_MAX(total, (uint64_t)1), (double)total / 1e6);
-        fflush(stderr);
+    if (now - work->shown >= LOOK) {
+        pph_progress_draw(&work->progress, (double)done / (double)PPH_MAX(total, (uint64_t)1),
+                          "of %s", pph_progress_bytes((double)total, whole));
         work->shown = now;
-        work->told = true;
     }
     return !atomic_load(&work->interrupt.came);
 }
@@ -100,9 +92,10 @@ static pph_status run(convert_work *work, pph_dtype type, pph_error *err)
     PPH_TRY(pph_team_new(&work->team, (int)work->common.threads, err));
     pph_convert_options options = {
         .type = type, .team = work->team, .progress = show, .context = work};
+    pph_progress_init(&work->progress);
     pph_interrupt_init(&work->interrupt, NULL);
     pph_status status = pph_convert(work->model, work->words[1], &options, &made, err);
-    clear_line(work);
+    pph_progress_clear(&work->progress);
     return status == PPH_OK ? report(work, &made, err) : status;
 }
 

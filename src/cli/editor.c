@@ -19,10 +19,9 @@ struct pph_editor {
     History *history;
     char *path;
     char prompt[64];
-    bool dropped; /* Ctrl-C came */
-    pph_buffer
-        read; /* of a pipe: what was read; the line given last is its beginning, `given` bytes */
-    size_t given;
+    bool dropped;    /* Ctrl-C came */
+    pph_buffer read; /* of a pipe: what was read */
+    size_t given;    /* bytes of its beginning: the line that was given last */
     bool ended;
     pph_buffer text;
 };

@@ -6,7 +6,6 @@
 #include "cli/interrupt.h"
 #include "cli/resolve.h"
 #include <string.h>
-#include <unistd.h>
 
 static const size_t picture_limit = (size_t)64 << 20;
 
@@ -149,25 +148,6 @@ pph_status pph_talk_show_picture(pph_talk *talk, const char *word, pph_error *er
 
 /* ---- a turn ---- */
 
-/* On a terminal nothing of the text may steer it, but for its lines and tabs. */
-static pph_status print_text(pph_str text, pph_error *err)
-{
-    if (!isatty(STDOUT_FILENO)) {
-        const pph_buffer bytes = {.data = (uint8_t *)(uintptr_t)text.data, .size = text.size};
-        return pph_command_write(&bytes, err);
-    }
-    while (text.size) {
-        size_t plain = 0;
-        while (plain < text.size && text.data[plain] != '\n' && text.data[plain] != '\t')
-            plain++;
-        pph_command_show(stdout, (pph_str){text.data, plain}, 0);
-        if (plain < text.size)
-            putchar(text.data[plain++]);
-        text = (pph_str){text.data + plain, text.size - plain};
-    }
-    return PPH_OK;
-}
-
 /* Until the stream ends; how the turn went its future says. */
 static pph_status print_stream(pph_stream *stream, pph_error *err)
 {
@@ -177,7 +157,7 @@ static pph_status print_stream(pph_stream *stream, pph_error *err)
         pph_error end;
         if (pph_stream_next(stream, -1, &chunk, &size, &end) == PPH_STREAM_END)
             return PPH_OK;
-        pph_status status = print_text((pph_str){chunk, size}, err);
+        pph_status status = pph_command_write_text((pph_str){chunk, size}, err);
         if (status == PPH_OK)
             status = pph_command_flush(err);
         pph_chunk_free(&chunk);
@@ -265,7 +245,7 @@ static pph_status follow(pph_talk *talk, pph_future *future, pph_stream *stream,
     const pph_agent_result *result = pph_future_value(future);
     if (talk->options.common.json)
         return print_json(result, err);
-    PPH_TRY(print_text(PPH_STR("\n"), err));
+    PPH_TRY(pph_command_write_text(PPH_STR("\n"), err));
     PPH_TRY(pph_command_flush(err));
     talk->listed_count = 0;
     for (size_t i = 0; i < PPH_MIN(result->memory_count, (size_t)PPH_TALK_LISTED); i++)

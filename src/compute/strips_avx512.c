@@ -159,6 +159,23 @@ PPH_ALWAYS __m512 gathered(const pph_strip_one *p, __m512 c, __m512i sum, __m512
     return _mm512_fmadd_ps(scaled, _mm512_set1_ps(p->scale[g * size / 32]), c);
 }
 
+/* `units` units of four bits from `unit` on: low ones belong to as many quads from `quad` on, high ones to the
+ * same number behind those. */
+PPH_ALWAYS void sum_fours(const pph_strip_one *p, size_t unit, size_t quad, size_t units,
+                          __m512i low[PAIR], __m512i high[PAIR])
+{
+#pragma GCC unroll 8
+    for (size_t u = 0; u < units; u++) {
+        __m512i first = four_of(p, quad + u), second = four_of(p, quad + units + u);
+#pragma GCC unroll 2
+        for (size_t t = 0; t < PAIR; t++) {
+            __m512i both = unit_of(p, t, unit + u);
+            low[t] = _mm512_dpbusd_epi32(low[t], bits(both, 0, 15), first);
+            high[t] = _mm512_dpbusd_epi32(high[t], bits(both, 4, 15), second);
+        }
+    }
+}
+
 /* Types of 32 elements with four bits. */
 PPH_ALWAYS void one_of_fours(const pph_strip_one *p, bool offsets)
 {
@@ -168,16 +185,7 @@ PPH_ALWAYS void one_of_fours(const pph_strip_one *p, bool offsets)
         __m512i low[PAIR], high[PAIR];
         low[0] = low[1] = _mm512_set1_epi32(p->start[b]);
         high[0] = high[1] = _mm512_setzero_si512();
-#pragma GCC unroll 4
-        for (size_t u = 0; u < 4; u++) {
-            __m512i first = four_of(p, b * 8 + u), second = four_of(p, b * 8 + 4 + u);
-#pragma GCC unroll 2
-            for (size_t t = 0; t < PAIR; t++) {
-                __m512i unit = unit_of(p, t, b * 4 + u);
-                low[t] = _mm512_dpbusd_epi32(low[t], bits(unit, 0, 15), first);
-                high[t] = _mm512_dpbusd_epi32(high[t], bits(unit, 4, 15), second);
-            }
-        }
+        sum_fours(p, b * 4, b * 8, 4, low, high);
 #pragma GCC unroll 2
         for (size_t t = 0; t < PAIR; t++) {
             const uint8_t *at = p->scales[t] + b * scales;
@@ -244,16 +252,7 @@ static void one_q4_k(const pph_strip_one *p)
     for (size_t i = 0; i < 4; i++) {
         __m512i low[PAIR], high[PAIR];
         low[0] = low[1] = high[0] = high[1] = _mm512_setzero_si512();
-#pragma GCC unroll 8
-        for (size_t u = 0; u < 8; u++) {
-            __m512i first = four_of(p, i * 16 + u), second = four_of(p, i * 16 + 8 + u);
-#pragma GCC unroll 2
-            for (size_t t = 0; t < PAIR; t++) {
-                __m512i unit = unit_of(p, t, i * 8 + u);
-                low[t] = _mm512_dpbusd_epi32(low[t], bits(unit, 0, 15), first);
-                high[t] = _mm512_dpbusd_epi32(high[t], bits(unit, 4, 15), second);
-            }
-        }
+        sum_fours(p, i * 8, i * 16, 8, low, high);
 #pragma GCC unroll 2
         for (size_t t = 0; t < PAIR; t++) {
             const uint8_t *at = p->scales[t];

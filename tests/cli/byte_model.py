@@ -6,15 +6,31 @@ import random
 import struct
 
 
-def write_tensors(folder, tensors, noise):
+def write_tensors(folder, tensors):
+    """model.safetensors, from name: (shape, the bytes of its f32)."""
     header, data = {}, b""
-    for name, shape in tensors.items():
-        numbers = [1.0] * shape[0] if len(shape) == 1 else [noise.gauss(0, 0.3) for _ in range(math.prod(shape))]
-        packed = struct.pack(f"<{len(numbers)}f", *numbers)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(packed)]}
-        data += packed
+    for name, (shape, content) in tensors.items():
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
     text = json.dumps(header).encode()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def write_tokenizer(folder):
+    """A tokenizer whose tokens are bytes, and ChatML's marks."""
+    itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in itself]
+    letters = {chr(b): b for b in itself} | {chr(256 + i): b for i, b in enumerate(others)}
+    marks = [{"id": 256 + i, "content": mark, "special": True} for i, mark in enumerate(["<|im_start|>", "<|im_end|>"])]
+    (folder / "tokenizer.json").write_text(json.dumps(
+        {"added_tokens": marks, "normalizer": None, "post_processor": None, "decoder": {"type": "ByteLevel"},
+         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+         "model": {"type": "BPE", "merges": [], "vocab": letters}}))
+
+
+def drawn(shape, noise):
+    numbers = [1.0] * shape[0] if len(shape) == 1 else [noise.gauss(0, 0.3) for _ in range(math.prod(shape))]
+    return shape, struct.pack(f"<{len(numbers)}f", *numbers)
 
 
 def tower(width, hidden, into):
@@ -55,14 +71,7 @@ def language_model(folder, context=512, sees=False):
                 "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
         config = {"model_type": "llava", "text_config": config, "vision_config": seen, "vision_feature_layer": -1}
     folder.mkdir()
-    write_tensors(folder, tensors, noise)
+    write_tensors(folder, {name: drawn(shape, noise) for name, shape in tensors.items()})
     (folder / "config.json").write_text(json.dumps(config))
-    itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [b for b in range(256) if b not in itself]
-    letters = {chr(b): b for b in itself} | {chr(256 + i): b for i, b in enumerate(others)}
-    marks = [{"id": 256 + i, "content": mark, "special": True} for i, mark in enumerate(["<|im_start|>", "<|im_end|>"])]
-    (folder / "tokenizer.json").write_text(json.dumps(
-        {"added_tokens": marks, "normalizer": None, "post_processor": None, "decoder": {"type": "ByteLevel"},
-         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
-         "model": {"type": "BPE", "merges": [], "vocab": letters}}))
+    write_tokenizer(folder)
     return folder

@@ -18,6 +18,7 @@ COMMAND, ROOT = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).r
 EXAMPLES = ROOT / "models" / "tiny" / "examples"
 sys.path.insert(0, str(ROOT / "tests" / "tools"))
 import tap  # noqa: E402
+from byte_model import write_tensors, write_tokenizer  # noqa: E402
 
 
 class Memory:
@@ -229,24 +230,12 @@ def judge(folder, says):
     tensors["model.embed_tokens.weight"] = ((vocabulary, width), b"".join(struct.pack(f"<{width}f", *r) for r in rows))
     rows = [[10.0 * (after.get(j) == i) for j in range(width)] for i in range(vocabulary)]
     tensors["lm_head.weight"] = ((vocabulary, width), b"".join(struct.pack(f"<{width}f", *r) for r in rows))
-    header, data = {}, b""
-    for name, (shape, content) in tensors.items():
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
-        data += content
-    text = json.dumps(header).encode()
     folder.mkdir()
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    write_tensors(folder, tensors)
     (folder / "config.json").write_text(json.dumps(
         {"model_type": "llama", "hidden_size": width, "num_attention_heads": 4, "intermediate_size": 8,
          "num_hidden_layers": 1, "vocab_size": vocabulary, "max_position_embeddings": 2048, "eos_token_id": 257}))
-    itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [b for b in range(256) if b not in itself]
-    letters = {chr(b): b for b in itself} | {chr(256 + i): b for i, b in enumerate(others)}
-    marks = [{"id": 256 + i, "content": mark, "special": True} for i, mark in enumerate(["<|im_start|>", "<|im_end|>"])]
-    (folder / "tokenizer.json").write_text(json.dumps(
-        {"added_tokens": marks, "normalizer": None, "post_processor": None, "decoder": {"type": "ByteLevel"},
-         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
-         "model": {"type": "BPE", "merges": [], "vocab": letters}}))
+    write_tokenizer(folder)
     return folder
 
 

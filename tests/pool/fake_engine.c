@@ -180,7 +180,12 @@ static void close_engine(pph_engine **engine)
 
 static pph_status share_engine(pph_engine **out, pph_engine *engine, pph_error *err)
 {
-    pph_engine *own = pph_alloc(sizeof *own);
+    fake_lock();
+    bool refused = engine->model->share_failures > 0;
+    engine->model->share_failures -= refused;
+    engine->model->shares_refused += refused;
+    fake_unlock();
+    pph_engine *own = refused ? NULL : pph_alloc(sizeof *own);
     if (!own)
         return PPH_FAIL_MEMORY(err, sizeof *own);
     *own = (pph_engine){.model = engine->model, .team = engine->team, .shares = true};

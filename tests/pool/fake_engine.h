@@ -18,7 +18,8 @@ typedef struct fake_model {
     bool in_team;                /* steps are made by a member of the compute team, and block it */
     int load_failures;           /* the next so many loads fail, with load_status */
     pph_status load_status;
-    int step_failures; /* likewise */
+    int share_failures; /* likewise, for want of memory */
+    int step_failures;  /* likewise */
     pph_status step_status;
     uint64_t weights, activations, expected; /* bytes held, those of each worker, and estimated */
     size_t picture;                          /* floats of a prepared picture */
@@ -28,6 +29,7 @@ typedef struct fake_model {
 
     size_t loads_begun, opens, closes,
         shares; /* what was shared is not counted as opened or closed */
+    size_t shares_refused;
     size_t steps_begun, steps, inputs;
     size_t inside, most_inside; /* calls of steps and closes on one engine at once */
     char order[FAKE_ORDER];     /* the first letter of each text, as they were run */

@@ -119,6 +119,33 @@ static void test_no_room_for_a_second(void **state)
     fake_pool_close(&own);
 }
 
+/* A second one that gets no share of the engine is none, and what was set aside for it comes back. */
+static void test_no_share_for_a_second(void **state)
+{
+    (void)state;
+    fake_pool own;
+    fake_pool_open(&own, two_workers);
+    fake(0)->activations = 10 << 20;
+    hold_step(0, 1);
+    pph_multimodal *handle = fake_handle(&own, 0, normal());
+    pph_future *first = ask(handle, "a");
+    assert_true(fake_await(&fake(0)->steps_begun, 1));
+    fake_lock();
+    fake(0)->share_failures = 1;
+    fake_unlock();
+    pph_future *second = ask(handle, "b");
+    assert_true(fake_await(&fake(0)->shares_refused, 1));
+    hold_step(0, 0);
+    answered(first, "a");
+    answered(second, "b");
+    rest(handle);
+    await_serving(handle, 1);
+    await_used(&own, 110 << 20);
+    pph_multimodal_close(&handle);
+    assert_int_equal(memory_used(&own), 0);
+    fake_pool_close(&own);
+}
+
 /* A broken model is loaded anew once for all of its workers. */
 static void test_one_breaks_for_all(void **state)
 {
@@ -311,6 +338,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_second_worker),
         cmocka_unit_test(test_no_room_for_a_second),
+        cmocka_unit_test(test_no_share_for_a_second),
         cmocka_unit_test(test_one_breaks_for_all),
         cmocka_unit_test(test_stalled_shares),
         cmocka_unit_test(test_stalled_takes_its_weights),
