@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 
@@ -274,6 +275,15 @@ class Terminal:
                 raise AssertionError(f"it ended: {self.seen!r}")
         return self.seen.index(words, after) + len(words)
 
+    def await_prompt(self, after):
+        """Until a line can be typed: libedit takes the terminal over once it reads, a moment behind its prompt, and
+        till then the terminal itself would take a control key."""
+        at, deadline = self.await_text("> ", after), time.monotonic() + 60
+        while termios.tcgetattr(self.fd)[3] & termios.ECHO:
+            assert time.monotonic() < deadline, f"no line is read: {self.seen!r}"
+            time.sleep(0.005)
+        return at
+
     def type(self, text):
         os.write(self.fd, text.encode())
 
@@ -293,20 +303,20 @@ class Terminal:
 def test_a_terminal():
     with Home() as home:
         chat = Terminal(home, "--max-tokens", "3000", "--no-memory")
-        at = chat.await_text("> ")
+        at = chat.await_prompt(0)
         chat.type("/tokens 5\r")
         at = chat.await_text("at most: 5", at)
-        at = chat.await_text("> ", at)
+        at = chat.await_prompt(at)
         chat.type("dropped")
         at = chat.await_text("dropped", at)
         chat.type("\x03")  # Ctrl-C drops the line
         at = chat.await_text("^C", at)
-        at = chat.await_text("> ", at)
+        at = chat.await_prompt(at)
         chat.type("/histori\x7f\x7f\x7fory\r")  # editing
-        at = chat.await_text("> ", at)
+        at = chat.await_prompt(at)
         chat.type("/tokens 3000\r")
         at = chat.await_text("at most: 3000", at)
-        at = chat.await_text("> ", at)
+        at = chat.await_prompt(at)
         chat.type("go on\r")
         at = chat.await_text("go on\r\n", at)
         while len(chat.seen) < at + 20:  # the answer has begun
@@ -314,18 +324,18 @@ def test_a_terminal():
             chat.seen += os.read(chat.fd, 65536).decode(errors="replace")
         chat.type("\x03")  # Ctrl-C stops it, and not the program
         at = chat.await_text("(stopped)", at)
-        at = chat.await_text("> ", at)
+        at = chat.await_prompt(at)
         chat.type("/history\r/tokens 6\r")
         at = chat.await_text("at most: 6", at)
         assert "go on" not in chat.seen[at - 40:at]
-        at = chat.await_text("> ", at)  # before it the terminal itself would take the key
+        at = chat.await_prompt(at)
         chat.type("\x04")  # Ctrl-D leaves
         assert chat.end() == 0
         chat = Terminal(home, "--no-memory")
-        at = chat.await_text("> ")
+        at = chat.await_prompt(0)
         chat.type("\x1b[A\r")  # what was typed before is there
         at = chat.await_text("at most: 6", at)
-        at = chat.await_text("> ", at)
+        at = chat.await_prompt(at)
         chat.type("\x04")
         assert chat.end() == 0
         kept = home.path / ".local/share/paraphym/history"
