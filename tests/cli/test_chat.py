@@ -301,6 +301,7 @@ class Terminal:
 
 
 def test_a_terminal():
+    tap.need_terminals()
     with Home() as home:
         chat = Terminal(home, "--max-tokens", "3000", "--no-memory")
         at = chat.await_prompt(0)

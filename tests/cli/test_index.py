@@ -182,6 +182,7 @@ def test_thumbnails():
 
 
 def test_stopped_and_gone_on_with():
+    tap.need_terminals()
     with Album() as album:
         names = [p.name for p in sorted(EXAMPLES.iterdir()) if p.suffix in (".png", ".jpg")]
         for i in range(1500):

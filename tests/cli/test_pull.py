@@ -11,6 +11,7 @@ import http.server
 import json
 import os
 import pathlib
+import pty
 import re
 import resource
 import shutil
@@ -555,7 +556,7 @@ def test_two_at_once():
 
 
 def test_a_bar_on_a_terminal():
-    import pty
+    tap.need_terminals()
     model = Model({"config.json": b"{}", "model.safetensors": LARGE}, large=["model.safetensors"])
     with Cache() as cache, Hub({"a/b": model}) as hub:
         ours, theirs = pty.openpty()
