@@ -414,3 +414,23 @@ bool pph_team_next(pph_cursor *cursor, size_t total, size_t grain, size_t *begin
     *begin = first;
     return true;
 }
+
+bool pph_team_take(const pph_member *member, pph_cursor *cursor, size_t total, size_t grain,
+                   size_t least, size_t *begin, size_t *end)
+{
+    size_t count = (size_t)member->count, share = total / count + (total % count != 0);
+    if (!grain)
+        grain = 1;
+    least = PPH_MAX(PPH_MIN(least, share), (size_t)1);
+    size_t first = atomic_load_explicit(&cursor->next, memory_order_relaxed), grains;
+    do {
+        if (first >= total)
+            return false;
+        size_t left = total - first, size = count == 1 ? left : left / (2 * count);
+        size = PPH_MAX(size, least);
+        grains = size / grain + (size % grain != 0);
+        *end = grains > left / grain ? total : first + grains * grain;
+    } while (!atomic_compare_exchange_weak(&cursor->next, &first, *end));
+    *begin = first;
+    return true;
+}

@@ -63,4 +63,10 @@ typedef struct pph_cursor {
 /* The next `grain` items of `total`; false when none are left. */
 bool pph_team_next(pph_cursor *cursor, size_t total, size_t grain, size_t *begin, size_t *end);
 
+/* The next items of `total`, in whole grains (the last may be cut by total): of what is left half a
+ * member's share, so that pieces are long at first and members end together, but `least` items or, where
+ * that is less, a share of `total`. False when none are left. */
+bool pph_team_take(const pph_member *member, pph_cursor *cursor, size_t total, size_t grain,
+                   size_t least, size_t *begin, size_t *end);
+
 #endif

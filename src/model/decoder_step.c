@@ -2,7 +2,8 @@
  *
  * Where rows are few, the weights are what costs, and so it is where they stand in blocks that have to
  * be taken apart: every product's outputs are split, so that each member reads its own part of the
- * weights, and members meet after every product. Where rows are many, arithmetic is what costs: each
+ * weights, and members meet after every product. They take outputs as they come to them, since
+ * processors are seldom equally free. Where rows are many, arithmetic is what costs: each
  * member carries its share of the rows through a layer, and members meet only around attention,
  * which needs all rows of a sequence. Around it work is split by heads of keys and values.
  *
@@ -18,8 +19,13 @@
 
 /* FEW: up to so many rows, outputs are always split. BLOCK: rows of a member that go through a layer
  * together. GRAIN: many rows are computed in multiples of it, since every number of rows that oneDNN
- * has not seen costs a compilation; rows past the last are computed and mean nothing. */
-enum { FEW = 32, BLOCK = 256, GRAIN = 8 };
+ * has not seen costs a compilation; rows past the last are computed and mean nothing.
+ * PIECE: so many weights at least a member takes at once; some microseconds. CUTS: pieces of a member's
+ * share where each size costs a compilation. */
+enum { FEW = 32, BLOCK = 256, GRAIN = 8, PIECE = 1 << 18, CUTS = 4 };
+
+/* What is handed out in a layer. GATE stands for both products where they take the same rows. */
+enum { ATTENTION, QUERY, KEY, VALUE, OUT, GATE, UP, DOWN, HANDED_OUT };
 
 /* Rows that are carried on together: all of the pass, or in the end those that are wanted.
  * x         f32 [rows,D], the residual stream
@@ -47,7 +53,7 @@ typedef struct room {
     view all, last;
     float *q, *k, *v, *turns, *gated, *up;
     void *feed, *hidden;
-    pph_cursor *cursor; /* one a layer */
+    pph_cursor *cursor; /* [layers][HANDED_OUT], and one for the logits */
     pph_outcome outcome;
 } room;
 
@@ -174,15 +180,32 @@ static void embed_share(run *r)
 
 /* ---- outputs are split ---- */
 
-/* Run the member's outputs of a product. */
-static pph_status part(run *r, const pph_linear *linear, size_t rows, pph_rows x, pph_rows y,
-                       bool accumulate, size_t grain)
+static pph_cursor *cursor_of(const run *r, size_t layer, int what)
+{
+    return &r->room->cursor[layer * HANDED_OUT + (size_t)what];
+}
+
+/* The next outputs of a product for this member; false when none are left. */
+static bool next_outputs(const run *r, pph_cursor *cursor, const pph_linear *linear, size_t grain,
+                         size_t *first, size_t *last)
+{
+    size_t total = pph_linear_outputs(linear), least = PIECE / pph_linear_inputs(linear);
+    if (pph_linear_input(linear) == PPH_Q8_0)
+        return pph_team_take(r->member, cursor, total, grain, least, first, last);
+    size_t members = (size_t)r->member->count, share = (total + members - 1) / members;
+    size_t size = members == 1 ? share : PPH_MIN(PPH_MAX(share / CUTS, least), share);
+    return pph_team_next(cursor, total, (size + grain - 1) / grain * grain, first, last);
+}
+
+/* Run outputs of a product while there are any. */
+static pph_status part(run *r, pph_cursor *cursor, const pph_linear *linear, size_t rows,
+                       pph_rows x, pph_rows y, bool accumulate)
 {
     size_t first, last;
-    pph_team_share(r->member, pph_linear_outputs(linear), grain, &first, &last);
-    if (first == last)
-        return PPH_OK;
-    return pph_linear_run_outputs(linear, r->scratch, rows, x, y, accumulate, first, last, &r->err);
+    while (next_outputs(r, cursor, linear, pph_linear_grain(linear), &first, &last))
+        PPH_TRY(pph_linear_run_outputs(linear, r->scratch, rows, x, y, accumulate, first, last,
+                                       &r->err));
+    return PPH_OK;
 }
 
 /* Rows of x normalised, or of another kind as they are, in the type that a product takes.
@@ -219,9 +242,10 @@ static pph_rows feed(run *r, pph_rows from, const float *weight, size_t rows, si
 }
 
 /* Products of the same normalised rows, one after the other.
- * linears, to  [count];  grain  of the outputs; 0: each product's own */
+ * linears, to  [count]
+ * cursor       [count] */
 static void project_split(run *r, const view *v, const float *weight, size_t count,
-                          pph_linear *const *linears, const pph_rows *to, size_t grain)
+                          pph_linear *const *linears, const pph_rows *to, pph_cursor *cursor)
 {
     pph_rows x = f32_rows(v->x, r->s->width), in = x;
     for (size_t i = 0; i < count; i++) {
@@ -232,16 +256,14 @@ static void project_split(run *r, const view *v, const float *weight, size_t cou
             in = feed(r, x, weight, v->rows, r->s->width, dtype);
         }
         if (r->status == PPH_OK)
-            check(r, part(r, linears[i], v->rows, in, to[i], false,
-                          grain ? grain : pph_linear_grain(linears[i])));
+            check(r, part(r, &cursor[i], linears[i], v->rows, in, to[i], false));
     }
 }
 
-/* The member's columns of silu(gate) * up, all rows of them, into `to`. */
-static pph_status gate_columns(run *r, size_t rows, size_t grain, pph_rows to)
+/* Columns [first, last) of silu(gate) * up, all rows of them, into `to`. */
+static pph_status gate_columns(run *r, size_t rows, size_t first, size_t last, pph_rows to)
 {
-    size_t first, last, hidden = r->s->hidden;
-    pph_team_share(r->member, hidden, grain, &first, &last);
+    size_t hidden = r->s->hidden;
     if (first == last)
         return PPH_OK;
     return pph_rows_gate(columns_from(to, first), f32_rows(r->room->gated + first, hidden),
@@ -249,29 +271,64 @@ static pph_status gate_columns(run *r, size_t rows, size_t grain, pph_rows to)
                          &r->err);
 }
 
-static void finish_split(run *r, const pph_decoder_layer *l, const view *v)
+/* silu(gate) * up of rows that both products take as they are. */
+static pph_status feed_forward(run *r, const pph_decoder_layer *l, size_t layer, size_t rows,
+                               pph_rows in, size_t grain, pph_rows to)
+{
+    size_t first, last, hidden = r->s->hidden;
+    pph_rows gated = f32_rows(r->room->gated, hidden), up = f32_rows(r->room->up, hidden);
+    while (next_outputs(r, cursor_of(r, layer, GATE), l->gate, grain, &first, &last)) {
+        PPH_TRY(pph_linear_run_outputs(l->gate, r->scratch, rows, in, gated, false, first, last,
+                                       &r->err));
+        PPH_TRY(
+            pph_linear_run_outputs(l->up, r->scratch, rows, in, up, false, first, last, &r->err));
+        PPH_TRY(gate_columns(r, rows, first, last, to));
+    }
+    return PPH_OK;
+}
+
+/* silu(gate) * up into `to`. Members have not met after it. */
+static void gate_split(run *r, const pph_decoder_layer *l, size_t layer, const view *v,
+                       size_t grain, pph_rows to)
 {
     const pph_decoder_stack *s = r->s;
+    pph_dtype dtype = pph_linear_input(l->gate);
+    if (dtype == pph_linear_input(l->up)) {
+        pph_rows in = feed(r, f32_rows(v->x, s->width), l->mlp_norm, v->rows, s->width, dtype);
+        if (r->status == PPH_OK)
+            check(r, feed_forward(r, l, layer, v->rows, in, grain, to));
+        return;
+    }
+    pph_linear *const linears[] = {l->gate, l->up};
+    const pph_rows both[] = {f32_rows(r->room->gated, s->hidden), f32_rows(r->room->up, s->hidden)};
+    project_split(r, v, l->mlp_norm, 2, linears, both, cursor_of(r, layer, GATE));
+    meet(r);
+    size_t first, last;
+    pph_team_share(r->member, s->hidden, grain, &first, &last);
+    if (r->status == PPH_OK)
+        check(r, gate_columns(r, v->rows, first, last, to));
+}
+
+static void finish_split(run *r, size_t layer, const view *v)
+{
+    const pph_decoder_stack *s = r->s;
+    const pph_decoder_layer *l = &s->layer[layer];
     size_t rows = v->rows, queries = s->heads * s->head;
-    pph_rows x = f32_rows(v->x, s->width), gated = f32_rows(r->room->gated, s->hidden);
+    pph_rows x = f32_rows(v->x, s->width);
     pph_rows in = feed(r, attended_rows(r, v, 0), NULL, rows, queries, pph_linear_input(l->out));
     if (r->status == PPH_OK)
-        check(r, part(r, l->out, rows, in, x, true, pph_linear_grain(l->out)));
+        check(r, part(r, cursor_of(r, layer, OUT), l->out, rows, in, x, true));
     meet(r);
     size_t grain = PPH_MAX(pph_linear_grain(l->gate), pph_linear_grain(l->up));
-    pph_linear *const linears[] = {l->gate, l->up};
-    const pph_rows to[] = {gated, f32_rows(r->room->up, s->hidden)};
-    project_split(r, v, l->mlp_norm, 2, linears, to, grain);
     pph_dtype dtype = pph_linear_input(l->down);
-    in = gated;
+    in = f32_rows(r->room->gated, s->hidden);
     if (dtype == PPH_BF16 || (dtype == PPH_Q8_0 && grain % 32 == 0))
         in = rows_in(r->room->hidden, dtype, rows, s->hidden);
-    if (r->status == PPH_OK)
-        check(r, gate_columns(r, rows, grain, in));
+    gate_split(r, l, layer, v, grain, in);
     meet(r);
     in = feed(r, in, NULL, rows, s->hidden, dtype);
     if (r->status == PPH_OK)
-        check(r, part(r, l->down, rows, in, x, true, pph_linear_grain(l->down)));
+        check(r, part(r, cursor_of(r, layer, DOWN), l->down, rows, in, x, true));
     meet(r);
 }
 
@@ -334,16 +391,18 @@ static void finish_rows(run *r, const pph_decoder_layer *l, const view *v)
 
 /* ---- around attention ---- */
 
-static void project(run *r, const pph_decoder_layer *l)
+static void project(run *r, size_t layer)
 {
     const pph_decoder_stack *s = r->s;
+    const pph_decoder_layer *l = &s->layer[layer];
     const view *v = &r->room->all;
     size_t queries = s->heads * s->head, keys = s->kv_heads * s->head, begin, end;
     pph_linear *const linears[] = {l->query, l->key, l->value};
     pph_rows to[] = {f32_rows(r->room->q, queries), f32_rows(r->room->k, keys),
                      f32_rows(r->room->v, keys)};
     if (v->split) {
-        project_split(r, v, l->attention_norm, PPH_COUNT(linears), linears, to, 0);
+        project_split(r, v, l->attention_norm, PPH_COUNT(linears), linears, to,
+                      cursor_of(r, layer, QUERY));
         return;
     }
     share_rows(r, v, &begin, &end);
@@ -469,7 +528,7 @@ static pph_status attend_any(run *r, size_t layer)
     size_t heads = r->s->kv_heads, total = 0, piece = 0;
     for (size_t i = 0; i < r->pass->count; i++)
         total += heads * ((r->pass->pieces[i].count + BLOCK - 1) / BLOCK);
-    while (pph_team_next(&r->room->cursor[layer], total, 1, &unit, &end)) {
+    while (pph_team_next(cursor_of(r, layer, ATTENTION), total, 1, &unit, &end)) {
         size_t tiles;
         while (unit >=
                before + heads * (tiles = (r->pass->pieces[piece].count + BLOCK - 1) / BLOCK)) {
@@ -515,7 +574,7 @@ static void run_layer(run *r, size_t layer)
 {
     const pph_decoder_layer *l = &r->s->layer[layer];
     const view *v = &r->room->all;
-    project(r, l);
+    project(r, layer);
     meet(r);
     settle(r, layer);
     if (layer + 1 == r->s->layers) {
@@ -530,7 +589,7 @@ static void run_layer(run *r, size_t layer)
         meet(r);
     }
     if (v->split)
-        finish_split(r, l, v);
+        finish_split(r, layer, v);
     else
         finish_rows(r, l, v);
 }
@@ -550,7 +609,7 @@ static void put_results(run *r)
     if (r->pass->logits) {
         pph_linear *const linears[] = {s->output};
         pph_rows to[] = {f32_rows(r->pass->logits, s->vocabulary)};
-        project_split(r, v, s->final_norm, 1, linears, to, 0);
+        project_split(r, v, s->final_norm, 1, linears, to, cursor_of(r, s->layers, 0));
         return;
     }
     size_t begin, end;
@@ -617,15 +676,16 @@ static pph_status take_room(room *o, const pph_decoder_pass *pass, pph_error *er
     size_t rows = 0, wanted = 0, f32 = sizeof(float), narrow = pph_dtype_size(s->narrow);
     bool fine = true;
     o->start = take(scratch, (pass->count + 1) * sizeof *o->start, &fine);
-    o->cursor = take(scratch, s->layers * sizeof *o->cursor, &fine);
+    size_t cursors = s->layers * HANDED_OUT + 1;
+    o->cursor = take(scratch, cursors * sizeof *o->cursor, &fine);
     if (!fine)
-        return PPH_FAIL_MEMORY(err, s->layers * sizeof *o->cursor);
+        return PPH_FAIL_MEMORY(err, cursors * sizeof *o->cursor);
     for (size_t i = 0; i < pass->count; i++) {
         o->start[i] = rows;
         rows += pass->pieces[i].count;
         wanted += pass->pieces[i].wanted;
     }
-    memset(o->cursor, 0, s->layers * sizeof *o->cursor);
+    memset(o->cursor, 0, cursors * sizeof *o->cursor);
     o->all = (view){.rows = rows, .split = s->blocks || rows <= FEW};
     o->last = (view){.rows = wanted, .split = s->blocks || wanted <= FEW};
     size_t padded = round_up(rows), last = round_up(wanted);

@@ -149,6 +149,57 @@ static void test_cursor(void **state)
     pph_team_free(&team);
 }
 
+/* What one member alone takes: whole grains, ever shorter, none below the least but the last. */
+static void check_pieces(int count, size_t total, size_t grain, size_t least)
+{
+    const pph_member member = {.index = 0, .count = count};
+    pph_cursor cursor = {0};
+    size_t begin, end, next = 0, before = SIZE_MAX;
+    size_t least_is = PPH_MIN(least, (total + (size_t)count - 1) / (size_t)count);
+    while (pph_team_take(&member, &cursor, total, grain, least, &begin, &end)) {
+        assert_true(begin == next && end > begin && end <= total);
+        assert_true(begin % grain == 0 && (end % grain == 0 || end == total));
+        assert_true(end - begin <= before);
+        assert_true(end - begin >= least_is || end == total);
+        /* Half a share, or what the least makes of it, and what the grain adds. */
+        assert_true(end - begin <= PPH_MAX(total / (2 * (size_t)count), least_is) + grain ||
+                    (count == 1 && end == total));
+        before = end - begin;
+        next = end;
+    }
+    assert_true(next == total);
+    assert_false(pph_team_take(&member, &cursor, total, grain, least, &begin, &end));
+}
+
+static void take_pieces(void *context, const pph_member *member)
+{
+    cursor_work *w = context;
+    size_t begin, end;
+    while (pph_team_take(member, &w->cursor, sizeof w->taken, 8, 24, &begin, &end))
+        for (size_t i = begin; i < end; i++)
+            w->taken[i]++;
+}
+
+static void test_pieces(void **state)
+{
+    (void)state;
+    static const size_t totals[] = {1, 31, 64, 1000, 11008}, leasts[] = {0, 1, 50, 100000};
+    for (size_t i = 0; i < PPH_COUNT(totals); i++)
+        for (size_t k = 0; k < PPH_COUNT(leasts); k++)
+            for (int count = 1; count < 6; count++) {
+                check_pieces(count, totals[i], 1, leasts[k]);
+                check_pieces(count, totals[i], 64, leasts[k]);
+            }
+    pph_team *team = team_new(THREADS);
+    for (int i = 0; i < 100; i++) {
+        cursor_work w = {0};
+        pph_team_run(team, take_pieces, &w);
+        for (size_t k = 0; k < sizeof w.taken; k++)
+            assert_int_equal(w.taken[k], 1);
+    }
+    pph_team_free(&team);
+}
+
 /* Callers from many threads: bodies never overlap, each sees its own context. */
 typedef struct caller {
     pph_team *team;
@@ -318,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_shares),
         cmocka_unit_test(test_barrier),
         cmocka_unit_test(test_cursor),
+        cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_callers_take_turns),
         cmocka_unit_test(test_nested_runs_alone),
         cmocka_unit_test(test_two_teams),
