@@ -2,16 +2,14 @@
  * picture, whose several hundred rows give every member enough. */
 #include "model/llava_vision.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "compute/cpu.h"
 #include "compute/precision.h"
-#include "model/clip_parts.h"
-#include "model/parameter.h"
+#include "model/crew.h"
+#include "model/llava_files.h"
 #include "model/vision_tower.h"
 #include "weights/config_llava.h"
 #include "weights/folder.h"
-#include <stdio.h>
 #include <string.h>
 
 enum { BLOCK = 128 }; /* rows that go through the projector at once */
@@ -24,66 +22,6 @@ struct pph_llava_vision {
     pph_crew crew;
 };
 
-/* What the files call their tensors.  projector  its layers, less ".weight" */
-typedef struct naming {
-    char prefix[PPH_PARAMETER_NAME], layers[PPH_PARAMETER_NAME], projector[PPH_PARAMETER_NAME];
-    const char *patches, *first, *positions, *norm, *linear1, *linear2;
-    pph_encoder_names encoder;
-} naming;
-
-/* transformers 4 and 5 put different words in front of the same names. */
-static pph_status name_folder(naming *out, const pph_weights *weights, pph_error *err)
-{
-    static const struct {
-        const char *tower, *projector;
-    } forms[] = {
-        {"vision_tower.vision_model.", "multi_modal_projector."},
-        {"model.vision_tower.vision_model.", "model.multi_modal_projector."},
-        {"vision_tower.", "multi_modal_projector."},
-        {"model.vision_tower.", "model.multi_modal_projector."},
-    };
-    char name[PPH_PARAMETER_NAME];
-    for (size_t i = 0; i < PPH_COUNT(forms); i++) {
-        snprintf(name, sizeof name, "%sembeddings.class_embedding", forms[i].tower);
-        if (!pph_weights_find(weights, name))
-            continue;
-        snprintf(out->prefix, sizeof out->prefix, "%s", forms[i].tower);
-        snprintf(out->layers, sizeof out->layers, "%sencoder.layers.", forms[i].tower);
-        snprintf(out->projector, sizeof out->projector, "%s", forms[i].projector);
-        out->patches = "embeddings.patch_embedding";
-        out->first = "embeddings.class_embedding";
-        out->positions = "embeddings.position_embedding";
-        out->norm = "pre_layrnorm";
-        out->linear1 = "linear_1";
-        out->linear2 = "linear_2";
-        out->encoder = *pph_clip_encoder_names();
-        return PPH_OK;
-    }
-    return PPH_FAIL(err, PPH_NOT_FOUND,
-                    "the weights have no picture tower ('vision_tower.…'): they are of another "
-                    "model, or incomplete");
-}
-
-static void name_gguf(naming *out, bool swapped)
-{
-    *out = (naming){.layers = "v.blk.",
-                    .patches = "v.patch_embd",
-                    .first = "v.class_embd",
-                    .positions = "v.position_embd",
-                    .norm = "v.pre_ln",
-                    .linear1 = "mm.0",
-                    .linear2 = "mm.2",
-                    .encoder = {.norm1 = "ln1",
-                                .norm2 = "ln2",
-                                .qkv = {"attn_q", "attn_k", "attn_v"},
-                                .out = "attn_out",
-                                .up = {swapped ? "ffn_down" : "ffn_up"},
-                                .down = swapped ? "ffn_up" : "ffn_down",
-                                .attention_bias = true,
-                                .up_bias = true,
-                                .down_bias = true}};
-}
-
 static pph_activation activation_of(pph_clip_activation activation)
 {
     return activation == PPH_CLIP_QUICK_GELU  ? PPH_ACT_QUICK_GELU
@@ -92,7 +30,8 @@ static pph_activation activation_of(pph_clip_activation activation)
 }
 
 static pph_status load_tower(pph_llava_vision *v, const pph_weights *weights,
-                             const pph_llava_config *config, const naming *names, pph_error *err)
+                             const pph_llava_config *config, const pph_llava_names *names,
+                             pph_error *err)
 {
     const pph_clip_tower *tower = &config->tower.vision;
     const pph_encoder_options encoder = {.prefix = names->layers,
@@ -117,7 +56,7 @@ static pph_status load_tower(pph_llava_vision *v, const pph_weights *weights,
 }
 
 static pph_status load_projector(pph_llava_vision *v, const pph_weights *weights,
-                                 const pph_llava_config *config, const naming *names,
+                                 const pph_llava_config *config, const pph_llava_names *names,
                                  pph_error *err)
 {
     pph_parameter_dense dense = {.prefix = names->projector,
@@ -132,25 +71,6 @@ static pph_status load_projector(pph_llava_vision *v, const pph_weights *weights
     dense.shape[1] = config->width;
     dense.activation = PPH_ACT_NONE;
     return pph_parameter_linear(&v->second, weights, &dense, v->crew.team, err);
-}
-
-/* A folder's own recipe; CLIP's where it has none. */
-static pph_status read_recipe(pph_llava_vision *v, const char *folder, pph_error *err)
-{
-    PPH_AUTO(pph_free_at) char *path = pph_path_join(folder, "preprocessor_config.json");
-    if (!path)
-        return PPH_FAIL_MEMORY(err, strlen(folder));
-    v->info.recipe = pph_recipe_default_clip((uint32_t)v->info.side);
-    if (pph_file_look(path) != PPH_FILE_MISSING)
-        PPH_TRY(pph_recipe_load(&v->info.recipe, path, err));
-    uint32_t width, height;
-    if (!pph_recipe_fixed_size(&v->info.recipe, &width, &height) || width != v->info.side ||
-        height != v->info.side)
-        return PPH_FAIL(err, PPH_CORRUPT,
-                        "preprocessor_config.json does not bring pictures to the %zu by %zu pixels "
-                        "that config.json says",
-                        v->info.side, v->info.side);
-    return PPH_OK;
 }
 
 static void read_floats(const pph_gguf *keys, const char *name, float out[3])
@@ -187,7 +107,7 @@ static pph_status make_recipe(pph_llava_vision *v, const pph_gguf *keys, pph_err
 }
 
 static pph_status load(pph_llava_vision *v, const pph_weights *weights, const char *folder,
-                       const pph_llava_config *config, const naming *names, pph_error *err)
+                       const pph_llava_config *config, const pph_llava_names *names, pph_error *err)
 {
     if (config->tower.channels != 3)
         return PPH_FAIL(err, PPH_UNSUPPORTED,
@@ -199,7 +119,7 @@ static pph_status load(pph_llava_vision *v, const pph_weights *weights, const ch
     v->info.width = (size_t)config->width;
     v->info.image_token = config->image_token;
     if (folder)
-        PPH_TRY(read_recipe(v, folder, err));
+        PPH_TRY(pph_llava_recipe(&v->info.recipe, folder, v->info.side, err));
     else
         PPH_TRY(make_recipe(v, pph_weights_keys(weights), err));
     PPH_TRY(load_tower(v, weights, config, names, err));
@@ -210,10 +130,10 @@ static pph_status open_gguf(pph_llava_vision *v, const char *path, pph_error *er
 {
     PPH_AUTO(pph_weights_close) pph_weights *weights = NULL;
     pph_llava_config config;
-    naming names;
+    pph_llava_names names;
     PPH_TRY(pph_weights_open_gguf(&weights, path, err));
     PPH_TRY(pph_config_gguf_llava(&config, weights, err));
-    name_gguf(&names, config.swapped);
+    pph_llava_names_gguf(&names, config.swapped);
     return load(v, weights, NULL, &config, &names, err);
 }
 
@@ -222,11 +142,11 @@ static pph_status open_folder(pph_llava_vision *v, const char *path, pph_error *
     PPH_AUTO(pph_free_at) char *folder = NULL;
     PPH_AUTO(pph_weights_close) pph_weights *weights = NULL;
     pph_llava_config config;
-    naming names = {.patches = NULL};
+    pph_llava_names names = {.patches = NULL};
     PPH_TRY(pph_folder_find(&folder, path, err));
     PPH_TRY(pph_config_read_llava(&config, folder, err));
     PPH_TRY(pph_weights_open(&weights, folder, err));
-    PPH_TRY(name_folder(&names, weights, err));
+    PPH_TRY(pph_llava_names_folder(&names, weights, err));
     return load(v, weights, folder, &config, &names, err);
 }
 

@@ -600,15 +600,14 @@ static pph_status count_shards(pph_card *card, pph_card_tally *tally, const pph_
 /* The picture part beside a text model adds what it weighs and that the pair can see. */
 static pph_status read_beside(pph_card *card, pph_card_tally *tally, pph_error *err)
 {
-    PPH_AUTO(pph_free_at) char *folder = NULL;
+    PPH_AUTO(pph_free_at) char *part = NULL;
     PPH_AUTO(pph_gguf_folder_deinit) pph_gguf_folder files = {0};
-    PPH_TRY(pph_folder_find(&folder, card->path, err));
-    PPH_TRY(pph_gguf_folder_list(&files, folder, err));
-    if (files.models != 1 || files.visions != 1)
+    PPH_TRY(pph_gguf_folder_beside(&part, &files, card->path, err));
+    if (!part)
         return PPH_OK;
     PPH_AUTO(pph_gguf_close) pph_gguf file = {0};
     pph_error error;
-    pph_status status = pph_gguf_open(&file, files.vision, &error);
+    pph_status status = pph_gguf_open(&file, part, &error);
     PPH_TRY(take_reason(card, status, &error, err));
     if (!pph_str_equal(pph_gguf_text(&file, "general.architecture"), PPH_STR("clip")))
         return PPH_OK;

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "weights/folder.h"
 #include <dirent.h>
 #include <string.h>
 
@@ -42,6 +43,27 @@ pph_status pph_gguf_folder_list(pph_gguf_folder *out, const char *folder, pph_er
         if (!*to)
             return PPH_FAIL_MEMORY(err, strlen(folder) + strlen(item->d_name) + 2);
     }
+    return PPH_OK;
+}
+
+pph_status pph_gguf_folder_beside(char **out, pph_gguf_folder *files, const char *model,
+                                  pph_error *err)
+{
+    const char *name = pph_path_name(model);
+    PPH_AUTO(pph_free_at)
+    char *own = pph_str_format("%.*smmproj-%s", (int)(name - model), model, name);
+    PPH_AUTO(pph_free_at) char *folder = NULL;
+    *out = NULL;
+    if (!own)
+        return PPH_FAIL_MEMORY(err, strlen(model) + 8);
+    if (pph_file_look(own) == PPH_FILE_REGULAR) {
+        *out = PPH_TAKE(own);
+        return PPH_OK;
+    }
+    PPH_TRY(pph_folder_find(&folder, model, err));
+    PPH_TRY(pph_gguf_folder_list(files, folder, err));
+    if (files->visions == 1 && files->models == 1)
+        *out = PPH_TAKE(files->vision);
     return PPH_OK;
 }
 

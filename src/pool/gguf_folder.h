@@ -18,6 +18,14 @@ PPH_CHECKED pph_status pph_gguf_folder_list(pph_gguf_folder *out, const char *fo
                                             pph_error *err);
 void pph_gguf_folder_deinit(pph_gguf_folder *files);
 
+/* The picture part of a model's file: the file beside it that is called "mmproj-" and its own name; else the only
+ * one, where the model is the only one too.
+ * out     a copy, or NULL; free with pph_free
+ * files   what stands in the folder, where it was looked for; {0}, deinit it also after a failure
+ * Errors  those of pph_folder_find; PPH_OUT_OF_MEMORY */
+PPH_CHECKED pph_status pph_gguf_folder_beside(char **out, pph_gguf_folder *files, const char *model,
+                                              pph_error *err);
+
 /* The one model of a folder that holds nothing but GGUF files.
  * out     a copy; free with pph_free
  * Errors  PPH_NOT_FOUND (none), PPH_INVALID_ARGUMENT (several), PPH_OUT_OF_MEMORY */

@@ -2,45 +2,37 @@
 #include "pool/sight.h"
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "pool/gguf_folder.h"
 #include "weights/folder.h"
 #include <string.h>
-
-#define CONFIG_LIMIT ((size_t)16 << 20)
 
 /* Of rows that are kept: a dozen pictures of a LLaVA of 7 billion. */
 #define CACHE_BYTES ((size_t)128 << 20)
 
 static pph_status find_beside(char **out, const char *path, pph_error *err)
 {
-    PPH_AUTO(pph_free_at) char *folder = NULL;
     PPH_AUTO(pph_gguf_folder_deinit) pph_gguf_folder files = {0};
-    PPH_TRY(pph_folder_find(&folder, path, err));
-    PPH_TRY(pph_gguf_folder_list(&files, folder, err));
+    PPH_TRY(pph_gguf_folder_beside(out, &files, path, err));
+    if (*out)
+        return PPH_OK;
     if (!files.visions)
         return PPH_FAIL(err, PPH_UNSUPPORTED,
                         "%s: takes no pictures: no picture part (a .gguf file with 'mmproj' in its "
                         "name) stands beside it; name one as its projector",
                         path);
-    if (files.visions > 1 || files.models > 1)
-        return PPH_FAIL(err, PPH_UNSUPPORTED,
-                        "%s: takes no pictures: %zu models and %zu picture parts stand in its "
-                        "folder; name the one that is meant as its projector",
-                        path, files.models, files.visions);
-    *out = PPH_TAKE(files.vision);
-    return PPH_OK;
+    return PPH_FAIL(err, PPH_UNSUPPORTED,
+                    "%s: takes no pictures: %zu models and %zu picture parts stand in its folder, "
+                    "none of these called mmproj- and the model's own name; name the one that is "
+                    "meant as its projector",
+                    path, files.models, files.visions);
 }
 
 static pph_status find_in_folder(char **out, const char *folder, pph_error *err)
 {
-    PPH_AUTO(pph_free_at) char *path = pph_path_join(folder, "config.json");
-    PPH_AUTO(pph_json_free) pph_json *root = NULL;
-    if (!path)
-        return PPH_FAIL_MEMORY(err, strlen(folder) + 16);
-    PPH_TRY(pph_json_load(&root, path, CONFIG_LIMIT, err));
-    if (!pph_str_equal(pph_json_string(pph_json_get(root, "model_type")), PPH_STR("llava")))
+    bool sees = false;
+    PPH_TRY(pph_config_is_llava(&sees, folder, err));
+    if (!sees)
         return PPH_FAIL(err, PPH_UNSUPPORTED,
                         "%s: takes no pictures: of the models that see, LLaVA is supported",
                         folder);

@@ -96,10 +96,15 @@ static pph_status count_rows(pph_llava_config *config, pph_error *err)
     return PPH_OK;
 }
 
+static bool is_llava(const pph_json *root)
+{
+    return pph_str_equal(pph_json_string(pph_json_get(root, "model_type")), PPH_STR("llava"));
+}
+
 static pph_status read_root(const pph_json *root, pph_llava_config *config, pph_error *err)
 {
     pph_str type = pph_json_string(pph_json_get(root, "model_type"));
-    if (!pph_str_equal(type, PPH_STR("llava")))
+    if (!is_llava(root))
         return PPH_FAIL(err, PPH_UNSUPPORTED,
                         "'model_type' is '%.*s'; to answer about pictures it takes a 'llava'",
                         (int)PPH_MIN(type.size, (size_t)40), type.data ? type.data : "");
@@ -131,13 +136,26 @@ pph_status pph_config_parse_llava(pph_llava_config *out, const char *name, const
     return PPH_OK;
 }
 
-pph_status pph_config_read_llava(pph_llava_config *out, const char *folder, pph_error *err)
+static pph_status read_file(const char *folder, pph_buffer *out, pph_error *err)
 {
     PPH_AUTO(pph_free_at) char *path = pph_path_join(folder, "config.json");
-    if (!path)
-        return PPH_FAIL_MEMORY(err, strlen(folder));
+    return path ? pph_file_read(path, out, err) : PPH_FAIL_MEMORY(err, strlen(folder));
+}
+
+pph_status pph_config_is_llava(bool *out, const char *folder, pph_error *err)
+{
     PPH_AUTO(pph_buffer_deinit) pph_buffer bytes = PPH_BUFFER_LIMIT(CONFIG_LIMIT);
-    PPH_TRY(pph_file_read(path, &bytes, err));
+    PPH_AUTO(pph_json_free) pph_json *root = NULL;
+    PPH_TRY(read_file(folder, &bytes, err));
+    PPH_TRY(pph_json_parse(&root, bytes.data, bytes.size, "config.json", err));
+    *out = is_llava(root);
+    return PPH_OK;
+}
+
+pph_status pph_config_read_llava(pph_llava_config *out, const char *folder, pph_error *err)
+{
+    PPH_AUTO(pph_buffer_deinit) pph_buffer bytes = PPH_BUFFER_LIMIT(CONFIG_LIMIT);
+    PPH_TRY(read_file(folder, &bytes, err));
     return pph_config_parse_llava(out, "config.json", bytes.data, bytes.size, err);
 }
 
@@ -214,6 +232,28 @@ static int count_layers(const pph_weights *weights, int most)
     return most;
 }
 
+/* The layer whose rows are taken, where the file says it.  there  layers that it has */
+static pph_status read_feature_layer(const pph_gguf *keys, int there, int *layers, pph_error *err)
+{
+    const pph_gguf_value *value = pph_gguf_find(keys, "clip.vision.feature_layer");
+    pph_gguf_cursor cursor = pph_gguf_elements(value);
+    pph_gguf_value first;
+    if (!value)
+        return PPH_OK;
+    if (value->kind != PPH_GGUF_ARRAY || value->array.count > 1)
+        return PPH_FAIL(err, PPH_UNSUPPORTED,
+                        "%s: takes features of several layers of its tower; those of one layer "
+                        "alone are used",
+                        keys->name);
+    if (!pph_gguf_next(&cursor, &first) || first.kind != PPH_GGUF_I32 || first.integer < 1 ||
+        first.integer > there)
+        return PPH_FAIL(err, PPH_CORRUPT,
+                        "%s: 'clip.vision.feature_layer' names none of the %d layers that it has",
+                        keys->name, there);
+    *layers = (int)first.integer;
+    return PPH_OK;
+}
+
 pph_status pph_config_gguf_llava(pph_llava_config *out, const pph_weights *weights, pph_error *err)
 {
     const pph_gguf *keys = pph_weights_keys(weights);
@@ -227,6 +267,7 @@ pph_status pph_config_gguf_llava(pph_llava_config *out, const pph_weights *weigh
     config.layers = there < config.tower.vision.layers || !whole ? there : there - 1;
     if (config.layers < 1)
         return PPH_FAIL(err, PPH_CORRUPT, "%s: has no layers of a picture tower", keys->name);
+    PPH_TRY(read_feature_layer(keys, there, &config.layers, err));
     const pph_tensor *up = pph_weights_find(weights, "v.blk.0.ffn_up.weight");
     config.swapped = up && up->rank == 2 && up->shape[0] == config.tower.vision.width &&
                      up->shape[1] == config.tower.vision.intermediate &&

@@ -23,6 +23,10 @@ typedef struct pph_llava_config {
     int rows, width, image_token;
 } pph_llava_config;
 
+/* Whether `folder`/config.json says that the model is a LLaVA.
+ * Errors  PPH_NOT_FOUND, PPH_IO, PPH_TOO_LARGE, PPH_CORRUPT (no JSON), PPH_OUT_OF_MEMORY */
+PPH_CHECKED pph_status pph_config_is_llava(bool *out, const char *folder, pph_error *err);
+
 /* Read `folder`/config.json, whose model_type is "llava". What it leaves out has the values of
  * transformers' LlavaConfig: without a vision_config the tower is ViT-L/14-336.
  * out     untouched on error
@@ -35,8 +39,9 @@ PPH_CHECKED pph_status pph_config_parse_llava(pph_llava_config *out, const char 
                                               const void *bytes, size_t size, pph_error *err);
 
 /* The same from a picture part's keys and tensors. One without the norm after the last layer was written
- * by a converter that leaves out what is not used: all its layers are run; else all but the last.
- * Errors  PPH_UNSUPPORTED (not a picture part, another projector), PPH_CORRUPT
+ * by a converter that leaves out what is not used: all its layers are run; else all but the last. A key
+ * clip.vision.feature_layer of one number says it plainly, and counts.
+ * Errors  PPH_UNSUPPORTED (not a picture part, another projector, features of several layers), PPH_CORRUPT
  * Source  the keys clip.* of GGUF */
 PPH_CHECKED pph_status pph_config_gguf_llava(pph_llava_config *out, const pph_weights *weights,
                                              pph_error *err);

@@ -427,6 +427,46 @@ def test_convert():
         assert sorted(item.name for item in here.path.iterdir()) == there
 
 
+def test_convert_a_model_that_sees():
+    with Folder() as here:
+        model, out, part = MODEL.parent / "tiny-llava", here.path / "out.gguf", here.path / "mmproj-out.gguf"
+        red, both = EXAMPLES / "red-circle.png", EXAMPLES / "heart-and-ring.png"
+
+        def answers(which, *options):
+            return [lines(paraphym("ask", "-t", "0", "--precision", "f32", "--json", *options, *asked,
+                                   model=which))[0]["token_ids"]
+                    for asked in ((red, "What do you see?"), (both, "What colour is the heart?"),
+                                  (red, both, "Describe the picture."))]
+
+        wanted = answers(model)
+        said, = lines(paraphym("convert", "--json", model, out, model=None))
+        assert said["file"] == str(out) and said["projector"] == str(part) and said["tensors"] == 113
+        assert sum(path.stat().st_size for path in (out, part)) > said["bytes"]
+        assert answers(out) == wanted
+        # Another pair beside it: each model has the part of its own name, or the one that is told.
+        other, eyes = here.path / "q8.gguf", here.path / "mmproj-eyes.gguf"
+        said = paraphym("convert", model, other, "--type", "q8_0", "--projector", eyes)
+        assert b"113 tensors" in said.stdout and b"mmproj-eyes.gguf" in said.stdout
+        assert answers(out) == wanted
+        assert len(answers(other, "--projector", eyes)) == 3
+        fails("ask", red, "What?", says="2 models and 2 picture parts", model=other)
+        cards = lines(paraphym("models", "--json", out, other))
+        assert ["vision" in card["capabilities"] for card in cards] == [True, False]
+        there = sorted(item.name for item in here.path.iterdir())
+        assert there == ["mmproj-eyes.gguf", "mmproj-out.gguf", "out.gguf", "q8.gguf"]
+        blind, = lines(paraphym("convert", "--json", "--no-projector", model, here.path / "alone.gguf"))
+        assert "projector" not in blind and blind["tensors"] == 56
+        (here.path / "alone.gguf").unlink()
+        fails("convert", model, out, "--projector", out, says="out.gguf")
+        fails("convert", model, out, "--projector", here.path / "no" / "x.gguf", says="x.gguf")
+        fails("convert", model, out, "--projector", part, "--no-projector", says="--no-projector", status=2)
+        fails("convert", out, here.path / "x.gguf", "--projector", here.path / "y.gguf", says="no picture part")
+        writes = language_model(here.path / "writes")
+        fails("convert", writes, here.path / "x.gguf", "--projector", part, says="no LLaVA")
+        shutil.rmtree(here.path / "writes")
+        assert sorted(item.name for item in here.path.iterdir()) == there
+
+
 def test_ask():
     with Folder() as here:
         model = language_model(here.path / "sees", sees=True)

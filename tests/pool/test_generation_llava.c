@@ -4,6 +4,8 @@
 #include "../model/llava_cases.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/str.h"
+#include "model/convert.h"
 #include <paraphym/generation.h>
 #include <paraphym/runtime.h>
 
@@ -231,6 +233,56 @@ static pph_status ask(const char *path, const fixture *f, size_t *rows, pph_erro
     return status;
 }
 
+/* Whether all its pictures are as the tower takes them: a picture part does not say how others are cut. */
+static bool is_whole(const fixture *f, const conversation *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        for (size_t k = 0; k < c->turns[i].picture_count; k++)
+            if (c->shown[i][k].data != f->at[0].shown[0][0].data)
+                return false;
+    return true;
+}
+
+/* The folder's tokenizer, cut by GPT-2's pattern first: GGUF has a name for that. Its tokens are bytes either way. */
+static void cut_as_gpt2(const fixture *f)
+{
+    static const char no[] = "\"use_regex\": false", yes[] = "\"use_regex\": true ";
+    char *json = pph_str_copy(pph_json_string(pph_json_get(f->golden, "tokenizer")));
+    char *at = json ? strstr(json, no) : NULL;
+    assert_non_null(at);
+    memcpy(at, yes, strlen(yes));
+    put_text(&f->folder, "tokenizer.json", json);
+    pph_free(json);
+}
+
+/* Would be wrong: a pair that was made of a folder answers otherwise than the folder. */
+static void a_converted_pair_is_the_model(void **state)
+{
+    fixture *f = *state;
+    made_folder out = make_folder();
+    char path[160], part[160];
+    size_t asked = 0;
+    pph_error error = {0};
+    pph_converted made;
+    pph_convert_options options = {.type = PPH_F32, .projector = part};
+    snprintf(path, sizeof path, "%s/out.gguf", out.path);
+    snprintf(part, sizeof part, "%s/mmproj-out.gguf", out.path);
+    cut_as_gpt2(f);
+    assert_int_equal(pph_team_new(&options.team, 2, NULL), PPH_OK);
+    if (pph_convert(f->folder.path, path, &options, &made, &error) != PPH_OK)
+        fail_msg("%s", error.message);
+    pph_team_free(&options.team);
+    served own = serve(path, NULL);
+    for (size_t i = 0; i < CONVERSATIONS; i++)
+        if (is_whole(f, &f->at[i])) {
+            is_golden(converse(&own, &f->at[i], false), &f->at[i], NULL);
+            asked += f->at[i].pictures > 0;
+        }
+    assert_int_equal(asked, 2);
+    leave(&own);
+    remove_folder(&out);
+}
+
 /* A GGUF model of this case without a picture part, with one beside it, with two. fits  it is as wide */
 static void check_pair(const fixture *f, const char *name, bool fits)
 {
@@ -246,7 +298,7 @@ static void check_pair(const fixture *f, const char *name, bool fits)
     assert_int_equal(pph_file_read(part, &bytes, NULL), PPH_OK);
     assert_int_equal(ask(folder.path, f, &rows, &error), PPH_UNSUPPORTED);
     assert_non_null(strstr(error.message, "no picture part"));
-    snprintf(beside, sizeof beside, "%s/mmproj-model.gguf", folder.path);
+    snprintf(beside, sizeof beside, "%s/mmproj-first.gguf", folder.path);
     assert_int_equal(pph_file_write(beside, bytes.data, bytes.size, NULL), PPH_OK);
     assert_int_equal(ask(path, f, &rows, &error), fits ? PPH_OK : PPH_CORRUPT);
     assert_int_equal(rows, fits ? 9 : 0);
@@ -257,6 +309,11 @@ static void check_pair(const fixture *f, const char *name, bool fits)
     assert_int_equal(pph_file_write(beside, bytes.data, bytes.size, NULL), PPH_OK);
     assert_int_equal(ask(path, f, &rows, &error), PPH_UNSUPPORTED);
     assert_non_null(strstr(error.message, "2 picture parts"));
+    /* Of several the one that is named after the model. */
+    snprintf(beside, sizeof beside, "%s/mmproj-model.gguf", folder.path);
+    assert_int_equal(pph_file_write(beside, bytes.data, bytes.size, NULL), PPH_OK);
+    assert_int_equal(ask(path, f, &rows, &error), fits ? PPH_OK : PPH_CORRUPT);
+    assert_int_equal(rows, fits ? 9 : 0);
     pph_buffer_deinit(&bytes);
     remove_folder(&other);
     remove_folder(&folder);
@@ -276,6 +333,7 @@ int main(void)
         cmocka_unit_test(company_changes_nothing),
         cmocka_unit_test(no_eyes_are_no_end),
         cmocka_unit_test(pairs_of_files),
+        cmocka_unit_test(a_converted_pair_is_the_model),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
