@@ -115,7 +115,7 @@ typedef struct pph_metrics_entry {
 } pph_metrics_entry;
 
 /* A snapshot. totals is the sum over models of what THIS snapshot holds, so the two always agree.
- * memory_used   bytes that the pool counts against its limit now
+ * memory_used   bytes that the pool counts against its limit now: what several models have in common once
  * memory_limit  bytes; 0: none
  * models        [model_count], in the order in which they were first served; part of the
  *               snapshot */

@@ -46,7 +46,8 @@ static pph_status open_bench(bench_work *bench, const pph_common *common, const 
     PPH_AUTO(pph_free_at) char *part = NULL;
     PPH_TRY(find_part(common, projector, &part, err));
     PPH_TRY(pph_team_new(&bench->team, (int)common->threads, err));
-    PPH_TRY(pph_llava_vision_open(&bench->vision, part, common->precision, bench->team, err));
+    const pph_llava_vision_options options = {.team = bench->team, .precision = common->precision};
+    PPH_TRY(pph_llava_vision_open(&bench->vision, part, &options, err));
     bench->info = pph_llava_vision_describe(bench->vision);
     size_t count = 3 * bench->info->side * bench->info->side;
     bench->pixels = pph_alloc_array(count, sizeof *bench->pixels);

@@ -109,6 +109,7 @@ static pph_status open_shared(shared *s, const char *folder, const pph_clip_opti
         .config = &s->config,
         .precision = pph_precision_choose(options->precision, pph_cpu_features()),
         .team = options->team,
+        .sharer = options->sharer,
     };
     survey(s);
     return describe(s, err);

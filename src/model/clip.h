@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "compute/team.h"
+#include "model/shared_linear.h"
 #include <paraphym/precision.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,11 +20,14 @@ enum { PPH_CLIP_VISION = 1, PPH_CLIP_TEXT = 2 };
 
 /* team       whose members compute; must outlive the model
  * precision  AUTO takes the fastest that keeps a cosine of 0.9995 to F32 on this processor
- * towers     loaded at opening; the others when they are first needed */
+ * towers     loaded at opening; the others when they are first needed
+ * sharer     NULL: its picture tower is not shared with other models; else it must outlive the model and all
+ *            who share it */
 typedef struct pph_clip_options {
     pph_team *team;
     pph_precision precision;
     unsigned towers;
+    pph_sharer *sharer;
 } pph_clip_options;
 
 /* towers       those that the folder has weights of
@@ -67,7 +71,8 @@ PPH_CHECKED pph_status pph_clip_load(pph_clip *clip, unsigned towers, pph_error 
 /* Borrowed until the model is closed. */
 const pph_clip_info *pph_clip_describe(const pph_clip *clip);
 
-/* Heap that the loaded towers and the kept working memory take; the mapped files come on top. Of it, the
+/* Heap that the loaded towers and the kept working memory take, less what the sharer was told of; the
+ * mapped files come on top. Of it, the
  * working memory, which is not shared. */
 size_t pph_clip_bytes(const pph_clip *clip);
 size_t pph_clip_working_bytes(const pph_clip *clip);

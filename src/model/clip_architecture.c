@@ -6,7 +6,8 @@ static pph_status open_model(void **state, const char *folder, const pph_model_o
                              pph_error *err)
 {
     pph_clip *clip = NULL;
-    pph_clip_options ours = {.team = options->team, .precision = options->precision};
+    pph_clip_options ours = {
+        .team = options->team, .precision = options->precision, .sharer = options->sharer};
     PPH_TRY(pph_clip_open(&clip, folder, &ours, err));
     *state = clip;
     return PPH_OK;

@@ -7,13 +7,15 @@
 #include "weights/config.h"
 
 /* Where a tower comes from; all borrowed.
- * prefix  before every tensor's name: "" or "model." */
+ * prefix  before every tensor's name: "" or "model."
+ * sharer  of the picture tower, which a LLaVA may have too */
 typedef struct pph_clip_source {
     const pph_weights *weights;
     const pph_clip_config *config;
     const char *prefix;
     pph_precision precision;
     pph_team *team;
+    pph_sharer *sharer;
 } pph_clip_source;
 
 /* Write prefix + name, a tensor's or the start of one's, to `out`, which has room for

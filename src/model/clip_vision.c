@@ -34,6 +34,7 @@ pph_status pph_clip_vision_new(pph_clip_vision **out, const pph_clip_source *sou
     pph_clip_name(prefix, source, "vision_model.");
     pph_clip_name(layers, source, "vision_model.encoder.layers.");
     pph_encoder_options encoder = pph_clip_encoder_options(source, tower, layers);
+    encoder.sharer = source->sharer;
     const pph_vision_options options = {.prefix = prefix,
                                         .patches = "embeddings.patch_embedding",
                                         .first = "embeddings.class_embedding",

@@ -16,9 +16,8 @@
 #ifndef PPH_MODEL_ENCODER_H
 #define PPH_MODEL_ENCODER_H
 
-#include "compute/linear.h"
 #include "compute/scratch.h"
-#include "compute/team.h"
+#include "model/shared_linear.h"
 #include "weights/weights.h"
 
 /* Immutable once made: any number of threads may run it, each with activations of its own. */
@@ -49,7 +48,8 @@ typedef struct pph_encoder_names {
  *            bias_stride too. Must outlive the encoder
  * turns      f32, or NULL: by how much queries and keys turn at each position of a sequence, a row as
  *            pph_rope_turns makes it for all of a head's values. With every_row. Must outlive it too
- * precision  not AUTO */
+ * precision  not AUTO
+ * sharer     NULL: its layers are not shared; else it must outlive the encoder */
 typedef struct pph_encoder_options {
     const char *prefix;
     const pph_encoder_names *names;
@@ -61,6 +61,7 @@ typedef struct pph_encoder_options {
     size_t bias_stride;
     const float *turns;
     pph_precision precision;
+    pph_sharer *sharer;
 } pph_encoder_options;
 
 /* Read and pack the layers' weights, whose pages are given back as soon as they are packed.
@@ -71,7 +72,7 @@ PPH_CHECKED pph_status pph_encoder_new(pph_encoder **out, const pph_weights *wei
                                        pph_error *err);
 void pph_encoder_free(pph_encoder **encoder);
 
-/* Heap that it holds. */
+/* Heap that it holds, less what its sharer was told of. */
 size_t pph_encoder_bytes(const pph_encoder *encoder);
 
 /* S sequences behind each other.

@@ -27,6 +27,7 @@ static pph_status load_attention(pph_encoder_layer *l, const pph_encoder_options
         .shape = {fused ? 3 * width : width, width},
         .bias = names->attention_bias,
         .precision = o->precision,
+        .sharer = o->sharer,
     };
     if (last && !o->every_row) {
         dense.parts[1] = NULL;
@@ -54,6 +55,7 @@ static pph_status load_mlp(pph_encoder_layer *l, const pph_encoder_options *o, c
         .shape = {width, hidden},
         .bias = names->down_bias,
         .precision = o->precision,
+        .sharer = o->sharer,
     };
     PPH_TRY(pph_parameter_linear(&l->down, weights, &dense, team, err));
     dense.parts[0] = names->up[0];
@@ -114,11 +116,11 @@ void pph_encoder_free(pph_encoder **encoder)
         pph_encoder_layer *l = &e->layers[i];
         free_norm(&l->norm1);
         free_norm(&l->norm2);
-        pph_linear_free(&l->qkv);
-        pph_linear_free(&l->query);
-        pph_linear_free(&l->out);
-        pph_linear_free(&l->up);
-        pph_linear_free(&l->down);
+        pph_shared_linear_free(&l->qkv, e->options.sharer);
+        pph_shared_linear_free(&l->query, e->options.sharer);
+        pph_shared_linear_free(&l->out, e->options.sharer);
+        pph_shared_linear_free(&l->up, e->options.sharer);
+        pph_shared_linear_free(&l->down, e->options.sharer);
     }
     pph_free(e->layers);
     pph_free(e);
@@ -131,8 +133,9 @@ size_t pph_encoder_bytes(const pph_encoder *encoder)
     for (size_t i = 0; i < encoder->options.layers; i++) {
         const pph_encoder_layer *l = &encoder->layers[i];
         bytes += 4 * encoder->options.width * sizeof(float);
-        bytes += pph_linear_bytes(l->qkv) + pph_linear_bytes(l->out) + pph_linear_bytes(l->up) +
-                 pph_linear_bytes(l->down) + (l->query ? pph_linear_bytes(l->query) : 0);
+        const pph_linear *all[] = {l->qkv, l->out, l->up, l->down, l->query};
+        for (size_t k = 0; k < PPH_COUNT(all); k++)
+            bytes += all[k] ? pph_shared_linear_bytes(all[k], encoder->options.sharer) : 0;
     }
     return bytes;
 }

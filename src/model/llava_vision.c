@@ -17,6 +17,7 @@ enum { BLOCK = 128 }; /* rows that go through the projector at once */
 struct pph_llava_vision {
     pph_llava_vision_info info;
     bool class_token;
+    pph_sharer *sharer; /* of the tower */
     pph_vision_tower tower;
     pph_linear *first, *second; /* of the projector */
     pph_crew crew;
@@ -43,7 +44,8 @@ static pph_status load_tower(pph_llava_vision *v, const pph_weights *weights,
                                          .epsilon = tower->epsilon,
                                          .activation = activation_of(tower->activation),
                                          .every_row = true,
-                                         .precision = v->info.precision};
+                                         .precision = v->info.precision,
+                                         .sharer = v->sharer};
     const pph_vision_options options = {.prefix = names->prefix,
                                         .patches = names->patches,
                                         .first = names->first,
@@ -150,14 +152,15 @@ static pph_status open_folder(pph_llava_vision *v, const char *path, pph_error *
     return load(v, weights, folder, &config, &names, err);
 }
 
-pph_status pph_llava_vision_open(pph_llava_vision **out, const char *path, pph_precision precision,
-                                 pph_team *team, pph_error *err)
+pph_status pph_llava_vision_open(pph_llava_vision **out, const char *path,
+                                 const pph_llava_vision_options *options, pph_error *err)
 {
     PPH_AUTO(pph_llava_vision_close) pph_llava_vision *v = pph_alloc(sizeof *v);
     if (!v)
         return PPH_FAIL_MEMORY(err, sizeof *v);
-    PPH_TRY(pph_crew_init(&v->crew, team, err));
-    v->info.precision = pph_precision_choose(precision, pph_cpu_features());
+    PPH_TRY(pph_crew_init(&v->crew, options->team, err));
+    v->info.precision = pph_precision_choose(options->precision, pph_cpu_features());
+    v->sharer = options->sharer;
     if (pph_str_ends(pph_str_view(path), ".gguf"))
         PPH_TRY(open_gguf(v, path, err));
     else

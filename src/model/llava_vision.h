@@ -8,6 +8,7 @@
 
 #include "compute/team.h"
 #include "image/recipe.h"
+#include "model/shared_linear.h"
 #include <paraphym/precision.h>
 
 typedef struct pph_llava_vision pph_llava_vision;
@@ -23,21 +24,28 @@ typedef struct pph_llava_vision_info {
     pph_recipe recipe;
 } pph_llava_vision_info;
 
-/* path       a folder of model_type "llava", or a .gguf picture part
+/* team       whose members compute; must outlive it
  * precision  AUTO: BF16 where the processor multiplies it, else F32
- * team       whose members compute; must outlive it
+ * sharer     NULL: the tower is not shared with other models; else it must outlive this one */
+typedef struct pph_llava_vision_options {
+    pph_team *team;
+    pph_precision precision;
+    pph_sharer *sharer;
+} pph_llava_vision_options;
+
+/* path       a folder of model_type "llava", or a .gguf picture part
  * Errors     those of pph_config_read_llava or pph_config_gguf_llava, of the weights, of the recipe;
  *            PPH_OUT_OF_MEMORY
  * Thread     any */
 PPH_CHECKED pph_status pph_llava_vision_open(pph_llava_vision **out, const char *path,
-                                             pph_precision precision, pph_team *team,
+                                             const pph_llava_vision_options *options,
                                              pph_error *err);
 /* Accepts NULL. */
 void pph_llava_vision_close(pph_llava_vision **vision);
 
 /* Borrowed until it is closed. */
 const pph_llava_vision_info *pph_llava_vision_describe(const pph_llava_vision *vision);
-/* Heap that it holds. */
+/* Heap that it holds, less what its sharer was told of. */
 size_t pph_llava_vision_bytes(const pph_llava_vision *vision);
 
 /* pixels  f32 [N,3,Y,X], normalised by the recipe; borrowed for the call

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "compute/team.h"
+#include "model/shared_linear.h"
 #include <paraphym/precision.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,10 +15,13 @@
 typedef struct pph_model pph_model;
 
 /* team       whose members compute; must outlive the model
- * precision  AUTO: the fastest that keeps a cosine of 0.9995 to F32 on this processor */
+ * precision  AUTO: the fastest that keeps a cosine of 0.9995 to F32 on this processor
+ * sharer     NULL, or of the layers that the model may have in common with others; must outlive it, and
+ *            all who share it */
 typedef struct pph_model_options {
     pph_team *team;
     pph_precision precision;
+    pph_sharer *sharer;
 } pph_model_options;
 
 /* images, texts  what it embeds
@@ -83,7 +87,7 @@ void pph_model_close(pph_model **model);
 /* The model_type, and what there is to know. Borrowed until the model is closed. */
 const char *pph_model_type(const pph_model *model);
 const pph_model_info *pph_model_describe(const pph_model *model);
-/* Heap that the model holds now; mapped files come on top. Of it, the working memory, which is not
+/* Heap that the model holds now, less what its sharer was told of; mapped files come on top. Of it, the working memory, which is not
  * shared; 0 where a type does not tell. */
 size_t pph_model_bytes(const pph_model *model);
 size_t pph_model_working_bytes(const pph_model *model);

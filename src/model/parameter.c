@@ -137,7 +137,7 @@ pph_status pph_parameter_linear(pph_linear **out, const pph_weights *weights,
         .bias = bias,
         .activation = dense->activation,
     };
-    PPH_TRY(pph_linear_new(out, &options, team, err));
+    PPH_TRY(pph_shared_linear_new(out, dense->sharer, &options, team, err));
     for (size_t i = 0; i < parts; i++)
         pph_weights_forget(weights, tensors[i]);
     return PPH_OK;

@@ -2,8 +2,7 @@
 #ifndef PPH_MODEL_PARAMETER_H
 #define PPH_MODEL_PARAMETER_H
 
-#include "compute/linear.h"
-#include "compute/team.h"
+#include "model/shared_linear.h"
 #include "weights/weights.h"
 
 /* Room for a tensor's full name. */
@@ -28,7 +27,8 @@ PPH_CHECKED pph_status pph_parameter_norm(float **weight, float **bias, const pp
  * prefix       of the names
  * parts        names without ".weight" and ".bias"; NULL after the last
  * rank, shape  of each weight: outputs of the part first, the product of the rest is the inputs
- * bias         the parts have biases too */
+ * bias         the parts have biases too
+ * sharer       NULL: it is not shared; free it with pph_shared_linear_free */
 typedef struct pph_parameter_dense {
     const char *prefix;
     const char *parts[3];
@@ -37,10 +37,11 @@ typedef struct pph_parameter_dense {
     bool bias;
     pph_activation activation;
     pph_precision precision;
+    pph_sharer *sharer;
 } pph_parameter_dense;
 
 /* Read, join and pack it; its pages are given back.
- * Errors  those of pph_weights_get and of pph_linear_new */
+ * Errors  those of pph_weights_get and of pph_shared_linear_new */
 PPH_CHECKED pph_status pph_parameter_linear(pph_linear **out, const pph_weights *weights,
                                             const pph_parameter_dense *dense, pph_team *team,
                                             pph_error *err);

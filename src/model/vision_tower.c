@@ -23,7 +23,8 @@ static pph_status load_embeddings(pph_vision_tower *v, const pph_weights *weight
                                  .parts = {options->patches},
                                  .rank = 4,
                                  .shape = {width, 3, patch, patch},
-                                 .precision = precision};
+                                 .precision = precision,
+                                 .sharer = v->sharer};
     PPH_TRY(pph_parameter_linear(&v->embed, weights, &dense, team, err));
     PPH_TRY(pph_parameter_floats(&first, weights, options->prefix, options->first, 1, &width, err));
     snprintf(positions, sizeof positions, "%s.weight", options->positions);
@@ -43,13 +44,14 @@ pph_status pph_vision_tower_init(pph_vision_tower *v, const pph_weights *weights
     v->tokens = v->across * v->across + 1;
     v->width = options->encoder->width;
     v->epsilon = options->encoder->epsilon;
+    v->sharer = options->encoder->sharer;
     PPH_TRY(load_embeddings(v, weights, options, team, err));
     return pph_encoder_new(&v->encoder, weights, options->encoder, team, err);
 }
 
 void pph_vision_tower_deinit(pph_vision_tower *v)
 {
-    pph_linear_free(&v->embed);
+    pph_shared_linear_free(&v->embed, v->sharer);
     pph_free(v->position);
     pph_free(v->weight);
     pph_free(v->bias);
@@ -59,8 +61,8 @@ void pph_vision_tower_deinit(pph_vision_tower *v)
 
 size_t pph_vision_tower_bytes(const pph_vision_tower *v)
 {
-    return pph_linear_bytes(v->embed) + (v->tokens + 2) * v->width * sizeof(float) +
-           pph_encoder_bytes(v->encoder);
+    return pph_shared_linear_bytes(v->embed, v->sharer) +
+           (v->tokens + 2) * v->width * sizeof(float) + pph_encoder_bytes(v->encoder);
 }
 
 size_t pph_vision_tower_picture(const pph_vision_tower *v)

@@ -11,18 +11,20 @@
 /* side, patch      pixels;  across  patches a row;  tokens  T
  * embed            [D, 3*patch*patch];  position  f32 [T,D], the class token's own vector in row 0
  * weight, bias     of the norm before the encoder
+ * sharer           of embed; the encoder's
  * Immutable once made. */
 typedef struct pph_vision_tower {
     size_t side, patch, across, tokens, width;
     float epsilon;
     pph_linear *embed;
+    pph_sharer *sharer;
     float *position, *weight, *bias;
     pph_encoder *encoder;
 } pph_vision_tower;
 
 /* prefix    of the names below, which stand less ".weight" but for `first`, a tensor's whole name
  * first     the class token's vector
- * encoder   how its layers are called and run; its width and epsilon are the tower's */
+ * encoder   how its layers are called and run; its width, epsilon and sharer are the tower's */
 typedef struct pph_vision_options {
     const char *prefix, *patches, *first, *positions, *norm;
     size_t side, patch;
@@ -35,6 +37,7 @@ PPH_CHECKED pph_status pph_vision_tower_init(pph_vision_tower *tower, const pph_
                                              const pph_vision_options *options, pph_team *team,
                                              pph_error *err);
 void pph_vision_tower_deinit(pph_vision_tower *tower);
+/* Less what its sharer was told of. */
 size_t pph_vision_tower_bytes(const pph_vision_tower *tower);
 
 /* Floats of a prepared picture. */

@@ -63,7 +63,8 @@ static pph_status read_recipe(embedder *it, pph_error *err)
 
 static pph_status open_parts(embedder *it, const pph_engine_spec *spec, pph_error *err)
 {
-    const pph_model_options options = {.team = spec->team, .precision = spec->precision};
+    const pph_model_options options = {
+        .team = spec->team, .precision = spec->precision, .sharer = spec->sharer};
     /* A file of the model, or an entry of the hub's cache: recipe and tokenizer lie where it leads. */
     PPH_TRY(pph_folder_find(&it->folder, spec->model, err));
     PPH_TRY(pph_model_open(&it->model, it->folder, &options, err));

@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "compute/team.h"
+#include "model/shared_linear.h"
 #include <paraphym/precision.h>
 
 typedef struct pph_engine pph_engine;
@@ -13,12 +14,14 @@ typedef struct pph_work pph_work;
 
 /* model      what to load: a folder, or a file
  * projector  the file of its picture part; NULL: none is named
- * precision, quantize  wished for */
+ * precision, quantize  wished for
+ * sharer     of layers that other models of the pool may have too; outlives the engine. NULL: none is shared */
 typedef struct pph_engine_spec {
     const char *model, *projector;
     pph_precision precision;
     pph_quantize quantize;
     pph_team *team;
+    pph_sharer *sharer;
 } pph_engine_spec;
 
 typedef struct pph_engine_kind {
@@ -41,7 +44,7 @@ typedef struct pph_engine_kind {
      * Thread  any, also while others of the same weights run */
     pph_status (*share)(pph_engine **out, pph_engine *engine, pph_error *err);
 
-    /* What it holds now: weights, whoever shares them; working memory of this one, caches included.
+    /* What it holds now: weights, whoever shares them, but for what its sharer was told of; working memory of this one, caches included.
      * Thread: the worker, between steps. */
     void (*bytes)(const pph_engine *engine, uint64_t *weights, uint64_t *activations);
 } pph_engine_kind;

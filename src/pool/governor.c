@@ -1,5 +1,5 @@
-/* The memory of models against a limit. Owns an entry a model, and nothing of the models
- * themselves. Refuses a reservation that does not fit even with every idle model gone. Any thread:
+/* The memory of models against a limit. Owns an entry a model and one a part that they share, and nothing
+ * of the models themselves. Refuses a reservation that does not fit even with every idle model gone. Any thread:
  * one lock, under which nothing is waited for and nobody is called.
  *
  * Invariants (pph_governor_check):
@@ -7,7 +7,8 @@
  * - only a loading model has reserved bytes, or has started;
  * - no start makes the bytes in memory (count_present) pass the limit while a claim is outstanding;
  * - no reservation makes `used`, the bytes of what is not claimed, pass the limit; only settling
- *   can, where a model takes more than was estimated of it. */
+ *   can, and holding a part, where a model takes more than was estimated of it;
+ * - a part is held by models that are entered. */
 #include "pool/governor.h"
 
 #include "base/mem.h"
@@ -15,6 +16,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A bound on each number taken in, so that no sum of them can overflow: a pebibyte. */
 #define MOST ((uint64_t)1 << 50)
@@ -28,11 +30,22 @@ struct pph_governor_model {
     pph_nanos last_used;
     size_t busy;
     bool loading, started, pinned, claimed; /* started: may take what it has reserved */
+    bool settled;                           /* once: the estimate covers no more what it holds */
+    bool chosen;                            /* while it is asked what comes free */
+};
+
+/* holders  [count]: a model that holds it twice stands there twice */
+struct pph_governor_part {
+    pph_governor_part *before, *after;
+    uint64_t bytes;
+    size_t count;
+    pph_governor_model **holders;
 };
 
 struct pph_governor {
     pthread_mutex_t mutex;
     pph_governor_model *first;
+    pph_governor_part *parts;
     size_t count;
     uint64_t limit, peak, numbers;
 };
@@ -64,6 +77,11 @@ void pph_governor_free(pph_governor **governor)
         after = model->after;
         pph_free(model);
     }
+    for (pph_governor_part *part = (*governor)->parts, *after; part; part = after) {
+        after = part->after;
+        pph_free(part->holders);
+        pph_free(part);
+    }
     pthread_mutex_destroy(&(*governor)->mutex);
     pph_free(*governor);
     *governor = NULL;
@@ -75,7 +93,7 @@ void pph_governor_victims_deinit(pph_governor_victims *plan)
     *plan = (pph_governor_victims){0};
 }
 
-/* Bytes that count for a model. */
+/* Bytes that count for a model alone. */
 static uint64_t weigh(const pph_governor_model *model)
 {
     return model->reserved + model->real.weights + model->real.activations + model->real.caches;
@@ -86,6 +104,25 @@ static bool evictable(const pph_governor_model *model)
     return !model->busy && !model->loading && !model->pinned && !model->claimed;
 }
 
+/* What a part counts as: nothing, where the estimates of those who hold it cover it; else it stays as long as
+ * one of them does. CHOSEN: with those that are chosen it would go. */
+typedef enum fate { NOTHING, STAYS, CLAIMED, CHOSEN } fate;
+
+static fate fate_of(const pph_governor_part *part)
+{
+    fate is = NOTHING;
+    for (size_t i = 0; i < part->count; i++) {
+        const pph_governor_model *holder = part->holders[i];
+        if (!holder->settled)
+            continue;
+        if (!holder->claimed && !holder->chosen)
+            return STAYS;
+        if (is == NOTHING || holder->chosen)
+            is = holder->chosen ? CHOSEN : CLAIMED;
+    }
+    return is;
+}
+
 /* All that is entered: the bytes not claimed, and those claimed into *claimed. Under the lock. */
 static uint64_t count_used(const pph_governor *governor, uint64_t *claimed)
 {
@@ -93,14 +130,39 @@ static uint64_t count_used(const pph_governor *governor, uint64_t *claimed)
     *claimed = 0;
     for (const pph_governor_model *model = governor->first; model; model = model->after)
         *(model->claimed ? claimed : &used) += weigh(model);
+    for (const pph_governor_part *part = governor->parts; part; part = part->after) {
+        fate is = fate_of(part);
+        used += is == STAYS ? part->bytes : 0;
+        *claimed += is == CLAIMED ? part->bytes : 0;
+    }
     return used;
+}
+
+static uint64_t count_parts(const pph_governor *governor)
+{
+    uint64_t bytes = 0;
+    for (const pph_governor_part *part = governor->parts; part; part = part->after)
+        bytes += fate_of(part) != NOTHING ? part->bytes : 0;
+    return bytes;
+}
+
+/* What would come free with the models that are chosen: their own, and the parts that nobody else has, or only
+ * who is claimed already. Under the lock. */
+static uint64_t count_chosen(const pph_governor *governor)
+{
+    uint64_t bytes = 0;
+    for (const pph_governor_model *model = governor->first; model; model = model->after)
+        bytes += model->chosen ? weigh(model) : 0;
+    for (const pph_governor_part *part = governor->parts; part; part = part->after)
+        bytes += fate_of(part) == CHOSEN ? part->bytes : 0;
+    return bytes;
 }
 
 /* What is in memory, or may be put there now: claimed models until they are released, and of a load
  * that has not started nothing. Under the lock. */
 static uint64_t count_present(const pph_governor *governor)
 {
-    uint64_t present = 0;
+    uint64_t present = count_parts(governor);
     for (const pph_governor_model *model = governor->first; model; model = model->after)
         present += weigh(model) - (model->started ? 0 : model->reserved);
     return present;
@@ -169,36 +231,51 @@ static pph_status exhausted(uint64_t need, uint64_t used, uint64_t limit, uint64
                     a, say_bytes(used, c, sizeof c), b, say_bytes(freeable, d, sizeof d));
 }
 
+/* What would come free with these. */
+static uint64_t comes_free(const pph_governor *governor, pph_governor_model **list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        list[i]->chosen = true;
+    uint64_t bytes = count_chosen(governor);
+    for (size_t i = 0; i < count; i++)
+        list[i]->chosen = false;
+    return bytes;
+}
+
 /* Whom to evict. `used` does not fit; list is the evictable ones, oldest first, and is cut down to
  * the chosen. First as many of the oldest as it takes; then, from the youngest of these to the
  * oldest, whoever is not needed after all (a small old one, where a big younger one suffices)
  * stays. Returns the bytes that the chosen free; where all of them do not suffice, all are
  * chosen. */
-static uint64_t choose(uint64_t used, uint64_t room, pph_governor_model **list, size_t *count)
+static uint64_t choose(const pph_governor *governor, uint64_t used, uint64_t room,
+                       pph_governor_model **list, size_t *count)
 {
     uint64_t freed = 0;
     size_t chosen = 0;
     while (chosen < *count && used - freed > room)
-        freed += weigh(list[chosen++]);
+        freed = comes_free(governor, list, ++chosen);
     *count = chosen;
     if (used - freed > room)
         return freed;
-    size_t kept = chosen;
     for (size_t i = chosen; i-- > 0;) {
-        uint64_t without = freed - weigh(list[i]);
-        if (used - without <= room)
+        /* The list without it, which goes to the end. */
+        pph_governor_model *left_out = list[i];
+        size_t behind = *count - i - 1;
+        memmove(list + i, list + i + 1, behind * sizeof *list);
+        uint64_t without = comes_free(governor, list, *count - 1);
+        if (used - without <= room) {
             freed = without;
-        else
-            list[--kept] = list[i];
+            --*count;
+            continue;
+        }
+        memmove(list + i + 1, list + i, behind * sizeof *list);
+        list[i] = left_out;
     }
-    *count = chosen - kept;
-    for (size_t i = 0; i < *count; i++)
-        list[i] = list[kept + i];
     return freed;
 }
 
-static pph_status write_plan(pph_governor_victims *plan, pph_governor_model **list, size_t count,
-                             pph_error *err)
+static pph_status write_plan(const pph_governor *governor, pph_governor_victims *plan,
+                             pph_governor_model **list, size_t count, pph_error *err)
 {
     if (!count)
         return PPH_OK;
@@ -207,8 +284,9 @@ static pph_status write_plan(pph_governor_victims *plan, pph_governor_model **li
         return PPH_FAIL_MEMORY(err, count * sizeof *plan->victims);
     plan->count = count;
     for (size_t i = 0; i < count; i++) {
-        plan->victims[i] = (pph_governor_victim){list[i]->owner, weigh(list[i])};
-        plan->bytes += plan->victims[i].bytes;
+        uint64_t bytes = comes_free(governor, list, i + 1);
+        plan->victims[i] = (pph_governor_victim){list[i]->owner, bytes - plan->bytes};
+        plan->bytes = bytes;
     }
     return PPH_OK;
 }
@@ -239,10 +317,10 @@ static pph_status plan_locked(pph_governor *governor, const demand *asked,
     PPH_AUTO(pph_free_at) pph_governor_model **list = NULL;
     size_t count;
     PPH_TRY(list_evictable(governor, asked->self, &list, &count, err));
-    uint64_t freed = choose(used, room, list, &count);
+    uint64_t freed = choose(governor, used, room, list, &count);
     if (used - freed > room && !asked->partly)
         return exhausted(asked->need, used, governor->limit, freed, err);
-    PPH_TRY(write_plan(plan, list, count, err));
+    PPH_TRY(write_plan(governor, plan, list, count, err));
     if (asked->claims)
         claim(list, count);
     return PPH_OK;
@@ -337,6 +415,7 @@ bool pph_governor_settle(pph_governor *governor, pph_governor_model *model,
     model->reserved = 0;
     model->loading = false;
     model->started = false;
+    model->settled = true;
     model->last_used = now;
     note_peak(governor);
     uint64_t claimed;
@@ -416,7 +495,7 @@ static pph_status expire_locked(pph_governor *governor, pph_nanos now, pph_nanos
     PPH_TRY(list_evictable(governor, NULL, &list, &all, err));
     while (due < all && idle != PPH_FOREVER && expires(list[due], idle) <= now)
         due++;
-    PPH_TRY(write_plan(plan, list, due, err));
+    PPH_TRY(write_plan(governor, plan, list, due, err));
     claim(list, due);
     *next = due < all ? expires(list[due], idle) : PPH_FOREVER;
     return PPH_OK;
@@ -430,6 +509,80 @@ pph_status pph_governor_expire(pph_governor *governor, pph_nanos now, pph_nanos 
     pph_status status = expire_locked(governor, now, idle, plan, next, err);
     pthread_mutex_unlock(&governor->mutex);
     return status;
+}
+
+static pph_status hold_locked(pph_governor *governor, pph_governor_model *model,
+                              pph_governor_part **part, uint64_t bytes, pph_error *err)
+{
+    PPH_AUTO(pph_free_at) pph_governor_part *made = NULL;
+    pph_governor_part *its = *part;
+    if (!its && !(its = made = pph_alloc(sizeof *made)))
+        return PPH_FAIL_MEMORY(err, sizeof *made);
+    pph_governor_model **holders = pph_resize(its->holders, its->count + 1, sizeof(void *));
+    if (!holders)
+        return PPH_FAIL_MEMORY(err, (its->count + 1) * sizeof *holders);
+    its->holders = holders;
+    holders[its->count++] = model;
+    if (made) {
+        made->bytes = PPH_MIN(bytes, MOST);
+        made->after = governor->parts;
+        if (made->after)
+            made->after->before = made;
+        governor->parts = made;
+        *part = PPH_TAKE(made);
+    }
+    note_peak(governor);
+    return PPH_OK;
+}
+
+pph_status pph_governor_hold(pph_governor *governor, pph_governor_model *model,
+                             pph_governor_part **part, uint64_t bytes, pph_error *err)
+{
+    pthread_mutex_lock(&governor->mutex);
+    pph_status status = hold_locked(governor, model, part, bytes, err);
+    pthread_mutex_unlock(&governor->mutex);
+    return status;
+}
+
+void pph_governor_drop(pph_governor *governor, pph_governor_model *model, pph_governor_part **part)
+{
+    pph_governor_part *its = *part;
+    pthread_mutex_lock(&governor->mutex);
+    size_t at = 0;
+    while (its->holders[at] != model)
+        at++;
+    its->holders[at] = its->holders[--its->count];
+    bool gone = !its->count;
+    if (gone) {
+        if (its->before)
+            its->before->after = its->after;
+        else
+            governor->parts = its->after;
+        if (its->after)
+            its->after->before = its->before;
+    }
+    pthread_mutex_unlock(&governor->mutex);
+    if (!gone)
+        return;
+    pph_free(its->holders);
+    pph_free(its);
+    *part = NULL;
+}
+
+uint64_t pph_governor_held(pph_governor *governor, const pph_governor_model *model, uint64_t *alone)
+{
+    uint64_t bytes = 0;
+    *alone = 0;
+    pthread_mutex_lock(&governor->mutex);
+    for (const pph_governor_part *part = governor->parts; part; part = part->after) {
+        size_t times = 0;
+        for (size_t i = 0; i < part->count; i++)
+            times += part->holders[i] == model;
+        bytes += times ? part->bytes : 0;
+        *alone += times == part->count ? part->bytes : 0;
+    }
+    pthread_mutex_unlock(&governor->mutex);
+    return bytes;
 }
 
 void pph_governor_release(pph_governor *governor, pph_governor_model **model)
@@ -457,8 +610,12 @@ void pph_governor_look(pph_governor *governor, pph_governor_view *out)
         .limit = governor->limit, .peak = governor->peak, .models = governor->count};
     out->used = count_used(governor, &out->claimed);
     out->present = count_present(governor);
-    for (const pph_governor_model *model = governor->first; model; model = model->after) {
-        out->evictable += evictable(model) ? weigh(model) : 0;
+    for (pph_governor_model *model = governor->first; model; model = model->after)
+        model->chosen = evictable(model);
+    out->evictable = count_chosen(governor);
+    out->bytes.weights = out->parts = count_parts(governor);
+    for (pph_governor_model *model = governor->first; model; model = model->after) {
+        model->chosen = false;
         out->reserved += model->reserved;
         out->bytes.weights += model->real.weights;
         out->bytes.activations += model->real.activations;
@@ -485,6 +642,27 @@ static bool check_model(const pph_governor_model *model, pph_error *err)
     return !broken;
 }
 
+static bool is_entered(const pph_governor *governor, const pph_governor_model *model)
+{
+    const pph_governor_model *entered = governor->first;
+    while (entered && entered != model)
+        entered = entered->after;
+    return entered != NULL;
+}
+
+static bool check_part(const pph_governor *governor, const pph_governor_part *part, pph_error *err)
+{
+    bool whole = part->count && (!part->after || part->after->before == part);
+    for (size_t i = 0; whole && i < part->count; i++)
+        whole = is_entered(governor, part->holders[i]);
+    if (!whole)
+        (void)PPH_FAIL(err, PPH_INTERNAL,
+                       "governor: a part of %llu bytes is held by nobody, or by a model that is "
+                       "not entered, or is not linked back",
+                       (unsigned long long)part->bytes);
+    return whole;
+}
+
 bool pph_governor_check(pph_governor *governor, pph_error *err)
 {
     pthread_mutex_lock(&governor->mutex);
@@ -494,6 +672,8 @@ bool pph_governor_check(pph_governor *governor, pph_error *err)
         whole = check_model(model, err);
         count++;
     }
+    for (const pph_governor_part *part = governor->parts; part && whole; part = part->after)
+        whole = check_part(governor, part, err);
     uint64_t present = count_present(governor);
     if (whole && (count != governor->count || present > governor->peak)) {
         (void)PPH_FAIL(

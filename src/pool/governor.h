@@ -16,8 +16,12 @@
  * bytes in memory never pass the limit, whatever is asked for and evicted at the same time. A claim
  * is not undone: pph_governor_begin on a claimed model says no, and it has to be loaded anew.
  *
+ * Models may have PARTS in common (pph_governor_hold): such bytes are counted once, whoever holds them, and
+ * come free with the last of those models. What a model that is not settled yet holds is what was estimated
+ * of it.
+ *
  * Every function may be called from any thread, under any lock of the caller's: the governor has
- * one of its own, never waits under it and never calls out. It allocates a few bytes a model. */
+ * one of its own, never waits under it and never calls out. It allocates a few bytes a model and part. */
 #ifndef PPH_POOL_GOVERNOR_H
 #define PPH_POOL_GOVERNOR_H
 
@@ -51,7 +55,7 @@ typedef struct pph_governor_bytes {
 /* Models to evict, the least recently used first. */
 typedef struct pph_governor_victim {
     void *owner;    /* as given to pph_governor_reserve */
-    uint64_t bytes; /* that come free */
+    uint64_t bytes; /* that come free, when those before it in the plan have gone */
 } pph_governor_victim;
 
 typedef struct pph_governor_victims {
@@ -126,8 +130,22 @@ PPH_CHECKED pph_status pph_governor_expire(pph_governor *governor, pph_nanos now
                                            pph_governor_victims *plan, pph_nanos *next,
                                            pph_error *err);
 
+/* A part of what models take that several may have in common. */
+typedef struct pph_governor_part pph_governor_part;
+
+/* The model holds a part, once more.
+ * part    *part NULL: nobody held it so far, and it is made, of so many bytes
+ * Errors  PPH_OUT_OF_MEMORY; nothing is changed then */
+PPH_CHECKED pph_status pph_governor_hold(pph_governor *governor, pph_governor_model *model,
+                                         pph_governor_part **part, uint64_t bytes, pph_error *err);
+/* It holds it once less. After the last it is gone, and *part NULL: call after its memory was given back. */
+void pph_governor_drop(pph_governor *governor, pph_governor_model *model, pph_governor_part **part);
+/* Bytes of the parts that the model holds, alone or with others. alone  those of them that no other does */
+uint64_t pph_governor_held(pph_governor *governor, const pph_governor_model *model,
+                           uint64_t *alone);
+
 /* The model is gone from memory: its bytes are free. NULL is accepted; clears the pointer. Call
- * after the memory was given back, not before. */
+ * after the memory was given back, and its parts were dropped, not before. */
 void pph_governor_release(pph_governor *governor, pph_governor_model **model);
 
 /* Numbers for health and metrics, all of one moment.
@@ -136,10 +154,11 @@ void pph_governor_release(pph_governor *governor, pph_governor_model **model);
  * evictable  what could be claimed now, a part of used
  * reserved   estimated and not yet settled, a part of used
  * present    in memory, or about to be: settled, claimed and started
+ * parts      of bytes.weights, what models hold as parts
  * peak       the most that present has been; past the limit only where estimates were too low */
 typedef struct pph_governor_view {
-    uint64_t limit, used, claimed, evictable, reserved, present, peak;
-    pph_governor_bytes bytes; /* of what is settled, claimed ones included */
+    uint64_t limit, used, claimed, evictable, reserved, present, parts, peak;
+    pph_governor_bytes bytes; /* of what is settled, claimed ones included; parts are weights */
     size_t models, busy;      /* entered, claimed ones included; of these busy */
 } pph_governor_view;
 

@@ -5,6 +5,40 @@
 #include "base/mem.h"
 #include "compute/matmul.h"
 
+static pph_loaded *loaded_of(pph_sharer *sharer)
+{
+    return (pph_loaded *)((char *)sharer - offsetof(pph_loaded, sharer));
+}
+
+static pph_status hold(pph_sharer *sharer, void **part, size_t bytes, pph_error *err)
+{
+    pph_loaded *loaded = loaded_of(sharer);
+    pph_governor_part *its = *part;
+    PPH_TRY(pph_governor_hold(loaded->pool->governor, loaded->governed, &its, bytes, err));
+    *part = its;
+    return PPH_OK;
+}
+
+static void drop(pph_sharer *sharer, void **part)
+{
+    pph_loaded *loaded = loaded_of(sharer);
+    pph_governor_part *its = *part;
+    pph_governor_drop(loaded->pool->governor, loaded->governed, &its);
+    *part = its;
+}
+
+pph_loaded *pph_loaded_new(pph_pool *pool, const pph_engine_kind *kind)
+{
+    pph_loaded *loaded = pph_alloc(sizeof *loaded);
+    if (!loaded)
+        return NULL;
+    atomic_init(&loaded->references, 1);
+    loaded->kind = kind;
+    loaded->pool = pph_pool_ref(pool);
+    loaded->sharer = (pph_sharer){.linears = pool->linears, .hold = hold, .drop = drop};
+    return loaded;
+}
+
 pph_loaded *pph_loaded_ref(pph_loaded *loaded)
 {
     atomic_fetch_add(&loaded->references, 1);

@@ -58,6 +58,7 @@ void pph_pool_unref(pph_pool *pool)
     if (atomic_fetch_sub(&pool->references, 1) != 1)
         return;
     pph_team_free(&pool->team);
+    pph_shared_linears_free(&pool->linears);
     pph_governor_free(&pool->governor);
     pph_events_deinit(&pool->events);
     pph_metrics_registry_deinit(&pool->metrics);
@@ -120,6 +121,7 @@ pph_status pph_pool_open(pph_pool **out, const pph_pool_options *options, pph_er
     pph_mem_return_large();
     PPH_TRY(make(&pool, &chosen, err));
     PPH_TRY(pph_governor_new(&pool->governor, chosen.memory_limit, err));
+    PPH_TRY(pph_shared_linears_new(&pool->linears, pool->hash_seed, err));
     PPH_TRY(pph_team_new(&pool->team, chosen.threads, err));
     PPH_TRY(pph_prepare_init(&pool->prepare, chosen.threads, err));
     pph_nanos bound = chosen.stall_ms < 0 ? PPH_FOREVER : PPH_MILLIS(chosen.stall_ms);

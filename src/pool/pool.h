@@ -3,6 +3,7 @@
 #define PPH_POOL_POOL_H
 
 #include "compute/team.h"
+#include "model/shared_linear.h"
 #include "pool/breaker.h"
 #include "pool/events.h"
 #include "pool/governor.h"
@@ -25,10 +26,11 @@ struct pph_pool {
     pph_watch watch;
     pph_prepare prepare;
     pph_governor *governor;
+    pph_shared_linears *linears; /* in memory, of all models that may have some in common */
     pph_metrics_registry metrics;
     pph_events events;
     pph_breaker_options breaker; /* of every model */
-    uint64_t hash_seed;          /* of the keys by which equal inputs are known */
+    uint64_t hash_seed;          /* of the keys by which equal inputs and layers are known */
     pid_t owner;                 /* a forked child has the memory but not the threads */
     _Atomic uint64_t callers;    /* numbers given to handles */
     pthread_mutex_t mutex;       /* guards the list */

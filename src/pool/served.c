@@ -245,6 +245,7 @@ void pph_served_ask_to_go(pph_served *served)
 bool pph_served_settle(pph_served *served, pph_worker *worker)
 {
     pph_governor_bytes real = {0};
+    uint64_t alone, held = pph_governor_held(served->pool->governor, served->governed, &alone);
     if (worker->engine)
         served->kind->bytes(worker->engine, &served->weights, &worker->activations);
     real.weights = served->weights;
@@ -254,7 +255,8 @@ bool pph_served_settle(pph_served *served, pph_worker *worker)
         real.activations = atomic_load(&loaded->lost_bytes);
     for (const pph_worker *one = served->workers; one; one = one->next)
         real.activations += one->activations;
-    pph_metrics_set(&served->metrics->weight_bytes, real.weights);
+    /* With what it shares, which the governor counts by itself, and once. */
+    pph_metrics_set(&served->metrics->weight_bytes, real.weights + held);
     pph_metrics_set(&served->metrics->activation_bytes, real.activations);
     return pph_governor_settle(served->pool->governor, served->governed, &real, pph_clock_now());
 }

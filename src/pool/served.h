@@ -52,7 +52,7 @@ struct pph_served {
 
     pph_loaded *loaded;           /* NULL: not in memory */
     pph_governor_model *governed; /* of the load under way, or of `loaded`; NULL otherwise */
-    uint64_t weights;
+    uint64_t weights;             /* that it shares with no other model */
     size_t users; /* threads other than workers that use the engine: it is not closed meanwhile */
 
     size_t live;    /* units of work that were asked for and have not ended */

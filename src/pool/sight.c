@@ -66,7 +66,9 @@ static pph_status open_vision(pph_sight *out, const pph_engine_spec *spec, const
 {
     PPH_AUTO(pph_free_at) char *part = NULL;
     PPH_TRY(pph_sight_find(&part, path, spec->projector, err));
-    PPH_TRY(pph_llava_vision_open(&out->vision, part, spec->precision, spec->team, err));
+    const pph_llava_vision_options options = {
+        .team = spec->team, .precision = spec->precision, .sharer = spec->sharer};
+    PPH_TRY(pph_llava_vision_open(&out->vision, part, &options, err));
     const pph_llava_vision_info *info = pph_llava_vision_describe(out->vision);
     if (info->width != width)
         return refuse_width(part, info->width, width, err);

@@ -122,7 +122,8 @@ static pph_status open_engine(pph_worker *worker, pph_loaded *out, uint64_t *byt
                                   .projector = served->projector,
                                   .precision = served->precision,
                                   .quantize = served->quantize,
-                                  .team = served->pool->team};
+                                  .team = served->pool->team,
+                                  .sharer = &out->sharer};
     uint64_t file_bytes = 0;
     PPH_TRY(served->kind->estimate(&spec, bytes, &file_bytes, err));
     tell(served, PPH_EVENT_LOADING, NULL, *bytes, 0);
@@ -206,12 +207,9 @@ static void leave_engine(pph_worker *worker)
 
 static pph_status load_engine(pph_worker *worker, pph_loaded **out, uint64_t *bytes, pph_error *err)
 {
-    pph_loaded *loaded = pph_alloc(sizeof *loaded);
+    pph_loaded *loaded = pph_loaded_new(worker->served->pool, worker->served->kind);
     if (!loaded)
         return PPH_FAIL_MEMORY(err, sizeof *loaded);
-    atomic_init(&loaded->references, 1);
-    loaded->kind = worker->served->kind;
-    loaded->pool = pph_pool_ref(worker->served->pool);
     pph_status status = open_engine(worker, loaded, bytes, err);
     if (status == PPH_OK)
         status = take_engine(worker, loaded, err);
@@ -319,7 +317,9 @@ static void unload(pph_worker *worker, pph_end_reason reason, const pph_error *w
     };
     pph_served *served = worker->served;
     pthread_mutex_lock(&served->mutex);
-    uint64_t bytes = served->weights + worker->activations;
+    uint64_t alone;
+    (void)pph_governor_held(served->pool->governor, served->governed, &alone);
+    uint64_t bytes = served->weights + alone + worker->activations;
     drop_out(worker);
     while (served->users)
         pthread_cond_wait(&served->idle, &served->mutex);

@@ -42,7 +42,8 @@ typedef struct pph_loaded {
     const pph_engine_kind *kind;
     pph_engine *engine; /* the first: prepares inputs, and is what others share */
     pph_governor_model *governed;
-    size_t lost; /* workers given up that have not ended; guarded by the pool's mutex */
+    pph_sharer sharer; /* of the engine; its parts are held in the name of `governed` */
+    size_t lost;       /* workers given up that have not ended; guarded by the pool's mutex */
     _Atomic uint64_t lost_bytes;
 } pph_loaded;
 
@@ -102,6 +103,8 @@ PPH_CHECKED bool pph_worker_judge(pph_worker *worker, pph_breaker_ticket ticket,
 /* No lock held: what the engine holds is counted; its first step may have loaded a part. */
 void pph_worker_settle(pph_worker *worker);
 
+/* An engine that is going to be loaded. NULL: no memory. */
+pph_loaded *pph_loaded_new(pph_pool *pool, const pph_engine_kind *kind);
 /* Another reference to the engine of a model, or its end. */
 pph_loaded *pph_loaded_ref(pph_loaded *loaded);
 void pph_loaded_unref(pph_loaded **loaded);

@@ -86,7 +86,8 @@ static pph_llava_vision *open_vision(const llava_case *c, const char *path, pph_
 {
     pph_llava_vision *vision = NULL;
     pph_error err;
-    if (pph_llava_vision_open(&vision, path, precision, team, &err) != PPH_OK)
+    const pph_llava_vision_options options = {.team = team, .precision = precision};
+    if (pph_llava_vision_open(&vision, path, &options, &err) != PPH_OK)
         fail_msg("%s: %s", c->files.name, err.message);
     return vision;
 }
@@ -294,7 +295,8 @@ static void no_file_brings_it_down(const llava_case *c, pph_team *team, const ch
         pph_llava_vision *vision = NULL;
         pph_error err = {0};
         assert_int_equal(pph_file_write(file, bytes.data, size, NULL), PPH_OK);
-        pph_status status = pph_llava_vision_open(&vision, path, PPH_PRECISION_F32, team, &err);
+        const pph_llava_vision_options options = {.team = team, .precision = PPH_PRECISION_F32};
+        pph_status status = pph_llava_vision_open(&vision, path, &options, &err);
         if (status == PPH_OK)
             fail_msg("%s: %zu of %zu bytes are enough", c->files.name, size, bytes.size);
         assert_true(err.message[0]);
@@ -328,9 +330,9 @@ static void no_memory_is_an_answer(void **state)
     for (uint64_t nth = 1, failures = 0;; nth++) {
         pph_llava_vision *vision = NULL;
         pph_error err = {0};
+        const pph_llava_vision_options options = {.team = f->team, .precision = PPH_PRECISION_F32};
         pph_mem_fail_at(nth, false);
-        pph_status status =
-            pph_llava_vision_open(&vision, folder.path, PPH_PRECISION_F32, f->team, &err);
+        pph_status status = pph_llava_vision_open(&vision, folder.path, &options, &err);
         if (status == PPH_OK)
             status = pph_llava_vision_embed(vision, 1, pixels, out, &err);
         bool reached = pph_mem_count() >= nth;

@@ -1,76 +1,14 @@
 /* The memory governor against a naive one that tries every choice, and under many threads that load
  * and evict at once. */
-#include "../base/check.h"
+#include "governor_bench.h"
 
 #include "base/thread.h"
 #include "pool/available.h"
-#include "pool/governor.h"
 #include <stdatomic.h>
 
 #define GIB ((uint64_t)1 << 30)
 
-static void checked(pph_governor *governor)
-{
-    pph_error err = {0};
-    if (!pph_governor_check(governor, &err))
-        fail_msg("%s", err.message);
-}
-
 /* --- small cases --- */
-
-enum { MODELS = 8 };
-
-typedef struct test_bench {
-    pph_governor *governor;
-    pph_governor_model *models[MODELS];
-    int names[MODELS]; /* owners point here */
-} test_bench;
-
-static void bench_open(test_bench *bench, uint64_t limit)
-{
-    memset(bench, 0, sizeof *bench);
-    assert_int_equal(pph_governor_new(&bench->governor, limit, NULL), PPH_OK);
-}
-
-static void bench_close(test_bench *bench)
-{
-    for (int i = 0; i < MODELS; i++)
-        pph_governor_release(bench->governor, &bench->models[i]);
-    pph_governor_view view;
-    pph_governor_look(bench->governor, &view);
-    assert_int_equal(view.used + view.claimed + view.models + view.busy, 0);
-    checked(bench->governor);
-    pph_governor_free(&bench->governor);
-    assert_null(bench->governor);
-}
-
-/* Enter models of these sizes, settled, used in order. */
-static void bench_fill(test_bench *bench, const uint64_t *sizes, int count)
-{
-    for (int i = 0; i < count; i++) {
-        pph_governor_victims plan;
-        assert_int_equal(pph_governor_reserve(bench->governor, &bench->names[i], sizes[i],
-                                              &bench->models[i], &plan, NULL),
-                         PPH_OK);
-        assert_int_equal(plan.count, 0);
-        assert_true(pph_governor_settle(bench->governor, bench->models[i],
-                                        &(pph_governor_bytes){.weights = sizes[i]}, i));
-    }
-}
-
-/* The plan for `need` is exactly these models, in this order. */
-static void assert_plan(test_bench *bench, uint64_t need, const int *wanted, size_t count)
-{
-    pph_governor_victims plan;
-    pph_error err = {0};
-    if (pph_governor_plan(bench->governor, need, &plan, &err) != PPH_OK)
-        fail_msg("%s", err.message);
-    assert_int_equal(plan.count, count);
-    for (size_t i = 0; i < count; i++)
-        assert_ptr_equal(plan.victims[i].owner, &bench->names[wanted[i]]);
-    pph_governor_victims_deinit(&plan);
-    assert_null(plan.victims);
-}
 
 static void the_least_recently_used_goes_first(void **state)
 {
@@ -369,11 +307,15 @@ static void without_memory_nothing_is_entered_or_claimed(void **state)
 
 /* --- against a naive governor --- */
 
+enum { PARTS = 3 }; /* of 20, 21 and 22 bytes */
+
+/* parts  that it holds, as bits */
 typedef struct test_model {
     uint64_t bytes;
+    unsigned parts;
     pph_nanos last_used;
     unsigned busy, number;
-    bool entered, loading, pinned, claimed;
+    bool entered, loading, settled, pinned, claimed;
 } test_model;
 
 static uint64_t seed;
@@ -394,12 +336,32 @@ static bool older(const test_model *a, const test_model *b)
     return a->last_used < b->last_used || (a->last_used == b->last_used && a->number < b->number);
 }
 
+/* What those of a set count, with what they hold. */
+static uint64_t naive_bytes(const test_model *models, unsigned set)
+{
+    uint64_t bytes = 0;
+    unsigned parts = 0;
+    for (int i = 0; i < MODELS; i++)
+        if (models[i].entered && set >> i & 1) {
+            bytes += models[i].bytes;
+            parts |= models[i].settled ? models[i].parts : 0;
+        }
+    for (unsigned i = 0; i < PARTS; i++)
+        bytes += parts >> i & 1 ? 20 + i : 0;
+    return bytes;
+}
+
+static unsigned unclaimed(const test_model *models)
+{
+    unsigned set = 0;
+    for (int i = 0; i < MODELS; i++)
+        set |= models[i].entered && !models[i].claimed ? 1u << i : 0;
+    return set;
+}
+
 static uint64_t naive_used(const test_model *models)
 {
-    uint64_t used = 0;
-    for (int i = 0; i < MODELS; i++)
-        used += models[i].entered && !models[i].claimed ? models[i].bytes : 0;
-    return used;
+    return naive_bytes(models, unclaimed(models));
 }
 
 /* What the choice has to be, found by trying all 2^MODELS: sets that suffice and lose that by
@@ -414,20 +376,17 @@ static int naive_choice(const test_model *models, uint64_t limit, uint64_t need)
         for (int j = 0; j < MODELS; j++)
             ranks[i] += could_go(&models[j]) && older(&models[j], &models[i]);
     }
-    uint64_t used = naive_used(models);
+    unsigned all = unclaimed(models);
     for (int set = 0; set < 1 << MODELS; set++) {
-        uint64_t freed = 0, least = UINT64_MAX;
-        unsigned key = 0;
-        bool allowed = true;
+        unsigned key = 0, kept = all & ~(unsigned)set;
+        bool allowed = true, minimal = true;
         for (int i = 0; i < MODELS; i++)
             if (set >> i & 1) {
                 allowed = allowed && could_go(&models[i]);
-                freed += models[i].bytes;
-                least = PPH_MIN(least, models[i].bytes);
+                minimal = minimal && naive_bytes(models, kept | 1u << i) + need > limit;
                 key |= 1u << ranks[i];
             }
-        bool suffices = allowed && used - freed + need <= limit;
-        bool minimal = !set || used - freed + least + need > limit;
+        bool suffices = allowed && naive_bytes(models, kept) + need <= limit;
         if (suffices && minimal && key < best_key) {
             best_key = key;
             best = set;
@@ -444,12 +403,13 @@ static bool compare(test_bench *bench, test_model *models, uint64_t limit, uint6
     int choice = naive_choice(models, limit, need);
     assert_int_equal(status, choice < 0 ? PPH_MEMORY_EXHAUSTED : PPH_OK);
     int chosen = 0;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, used = naive_used(models);
     for (size_t i = 0; i < plan->count; i++) {
         int which = (int)((int *)plan->victims[i].owner - bench->names);
         chosen |= 1 << which;
-        assert_int_equal(plan->victims[i].bytes, models[which].bytes);
-        bytes += models[which].bytes;
+        uint64_t freed = used - naive_bytes(models, unclaimed(models) & ~(unsigned)chosen);
+        assert_int_equal(plan->victims[i].bytes, freed - bytes);
+        bytes = freed;
         if (i)
             assert_true(
                 older(&models[(int *)plan->victims[i - 1].owner - bench->names], &models[which]));
@@ -481,12 +441,39 @@ static void random_reserve(test_bench *bench, test_model *models, int at, uint64
     }
 }
 
+static pph_governor_part *parts[PARTS];
+
+/* It holds one more part, or one less. */
+static void random_part(test_bench *bench, test_model *models, int at)
+{
+    unsigned which = draw(PARTS), bit = 1u << which;
+    if (!models[at].entered || models[at].claimed)
+        return;
+    if (models[at].parts & bit)
+        pph_governor_drop(bench->governor, bench->models[at], &parts[which]);
+    else
+        assert_int_equal(
+            pph_governor_hold(bench->governor, bench->models[at], &parts[which], 20 + which, NULL),
+            PPH_OK);
+    models[at].parts ^= bit;
+}
+
+static void random_release(test_bench *bench, test_model *model, int at)
+{
+    for (unsigned i = 0; i < PARTS; i++)
+        if (model->parts >> i & 1)
+            pph_governor_drop(bench->governor, bench->models[at], &parts[i]);
+    pph_governor_release(bench->governor, &bench->models[at]);
+    assert_null(bench->models[at]);
+    *model = (test_model){0};
+}
+
 static void random_step(test_bench *bench, test_model *models, uint64_t limit, pph_nanos now)
 {
     int at = (int)draw(MODELS);
     test_model *model = &models[at];
     pph_governor_model *handle = bench->models[at];
-    switch (draw(8)) {
+    switch (draw(9)) {
     case 0:
     case 1:
         random_reserve(bench, models, at, limit);
@@ -496,6 +483,7 @@ static void random_step(test_bench *bench, test_model *models, uint64_t limit, p
             pph_governor_bytes real = {draw(30), draw(10), draw(10)};
             model->bytes = real.weights + real.activations + real.caches;
             model->loading = false;
+            model->settled = true;
             model->last_used = now;
             assert_int_equal(pph_governor_settle(bench->governor, handle, &real, now),
                              naive_used(models) <= limit);
@@ -522,12 +510,12 @@ static void random_step(test_bench *bench, test_model *models, uint64_t limit, p
             model->pinned = model->claimed ? model->pinned : pin;
         }
         break;
+    case 7:
+        random_part(bench, models, at);
+        break;
     default:
-        if (model->entered && (model->claimed || (!model->busy && draw(6) == 0))) {
-            pph_governor_release(bench->governor, &bench->models[at]);
-            assert_null(bench->models[at]);
-            *model = (test_model){0};
-        }
+        if (model->entered && (model->claimed || (!model->busy && draw(6) == 0)))
+            random_release(bench, model, at);
     }
 }
 
@@ -544,15 +532,17 @@ static void random_work_equals_the_naive_governor(void **state)
         pph_governor_view view;
         pph_governor_look(bench.governor, &view);
         assert_int_equal(view.used, naive_used(models));
-        uint64_t idle = 0, claimed = 0;
-        for (int j = 0; j < MODELS; j++) {
-            idle += could_go(&models[j]) ? models[j].bytes : 0;
-            claimed += models[j].claimed ? models[j].bytes : 0;
-        }
-        assert_int_equal(view.evictable, idle);
-        assert_int_equal(view.claimed, claimed);
+        unsigned all = unclaimed(models), idle = 0;
+        for (int j = 0; j < MODELS; j++)
+            idle |= could_go(&models[j]) ? 1u << j : 0;
+        assert_int_equal(view.evictable,
+                         naive_bytes(models, all) - naive_bytes(models, all & ~idle));
+        assert_int_equal(view.used + view.claimed, naive_bytes(models, ~0u));
         checked(bench.governor);
     }
+    for (int i = 0; i < MODELS; i++)
+        if (models[i].entered)
+            random_release(&bench, &models[i], i);
     bench_close(&bench);
 }
 
