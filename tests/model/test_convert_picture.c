@@ -101,7 +101,8 @@ static float *look(const fixture *f, size_t index, const pair *p, size_t *count,
     size_t numbers = 3 * files->side * files->side;
     pph_llava_vision *vision = NULL;
     pph_error err = {0};
-    if (pph_llava_vision_open(&vision, p->picture, PPH_PRECISION_F32, f->team, &err) != PPH_OK)
+    const pph_llava_vision_options options = {.team = f->team, .precision = PPH_PRECISION_F32};
+    if (pph_llava_vision_open(&vision, p->picture, &options, &err) != PPH_OK)
         fail_msg("%s: %s", files->name, err.message);
     const pph_llava_vision_info *info = pph_llava_vision_describe(vision);
     *count = info->rows;
@@ -465,8 +466,8 @@ static void the_layer_that_is_named_counts(void **state)
                          PPH_OK);
         made.data[16]++; /* the number of keys */
         assert_int_equal(pph_file_write(p.picture, made.data, made.size, NULL), PPH_OK);
-        pph_status status =
-            pph_llava_vision_open(&vision, p.picture, PPH_PRECISION_F32, f->team, &err);
+        const pph_llava_vision_options options = {.team = f->team, .precision = PPH_PRECISION_F32};
+        pph_status status = pph_llava_vision_open(&vision, p.picture, &options, &err);
         if (status != cases[i].status)
             fail_msg("%zu: %s", i, err.message);
         pph_llava_vision_close(&vision);
