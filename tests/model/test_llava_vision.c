@@ -3,6 +3,7 @@
 #include "llava_cases.h"
 #include "model/decoder.h"
 #include "model/llava_vision.h"
+#include "teller.h"
 #include "weights/config_llava.h"
 #include <math.h>
 
@@ -168,6 +169,41 @@ static void picture_parts_give_the_same(void **state)
         pph_llava_vision_close(&vision);
         remove_folder(&folder);
     }
+}
+
+/* Would be wrong: a folder and a picture part of the same tower, spelled otherwise, that hold it twice. */
+static void a_folder_and_its_picture_part_hold_one_tower(void **state)
+{
+    fixture *f = *state;
+    const llava_case *c = &f->at[0];
+    pph_shared_linears *linears = NULL;
+    pph_error err;
+    told counts = {0};
+    teller tellers[2];
+    char paths[2][160];
+    pph_llava_vision *visions[2] = {NULL, NULL};
+    made_folder folders[] = {llava_files_write(&c->files),
+                             llava_files_write_part(&c->files, true, true, paths[1])};
+    snprintf(paths[0], sizeof paths[0], "%s", folders[0].path);
+    assert_int_equal(pph_shared_linears_new(&linears, 1, NULL), PPH_OK);
+    size_t packed = 0;
+    for (int i = 0; i < 2; i++) {
+        tell(&tellers[i], linears, &counts);
+        const pph_llava_vision_options options = {
+            .team = f->team, .precision = PPH_PRECISION_F32, .sharer = &tellers[i].sharer};
+        if (pph_llava_vision_open(&visions[i], paths[i], &options, &err) != PPH_OK)
+            fail_msg("%s", err.message);
+        packed = i ? packed : counts.packed;
+        remove_folder(&folders[i]);
+    }
+    assert_true(packed > 4);
+    assert_int_equal(counts.packed, packed);
+    assert_int_equal(tellers[0].held, tellers[1].held);
+    pph_llava_vision_close(&visions[0]);
+    check_rows(c, visions[1], 3e-6);
+    pph_llava_vision_close(&visions[1]);
+    assert_int_equal(counts.bytes, 0);
+    pph_shared_linears_free(&linears);
 }
 
 /* ---- the whole ---- */
@@ -357,6 +393,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_those_of_transformers),
         cmocka_unit_test(picture_parts_give_the_same),
+        cmocka_unit_test(a_folder_and_its_picture_part_hold_one_tower),
         cmocka_unit_test(an_answer_about_a_picture),
         cmocka_unit_test(bad_configurations_are_refused),
         cmocka_unit_test(files_cut_short_are_refused),

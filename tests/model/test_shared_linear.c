@@ -6,73 +6,17 @@
 #include "compute/kernels.h"
 #include "model/clip.h"
 #include "model/llava_vision.h"
-#include <stdatomic.h>
+#include "teller.h"
 
 enum { INPUTS = 96, OUTPUTS = 200, NUMBERS = INPUTS * OUTPUTS };
 
-/* A model: counts what it is told.
- * held     times that it holds any layer;  refuse  so many holds fail
- * packed   of all tellers: layers that were new; bytes: of layers that are in memory */
-typedef struct teller {
-    pph_sharer sharer;
-    atomic_int held, refuse;
-    atomic_size_t *bytes, *packed;
-} teller;
-
 typedef struct bench {
     pph_shared_linears *linears;
-    atomic_size_t bytes, packed;
+    told told;
     float weight[NUMBERS], bias[OUTPUTS];
     pph_bf16 narrow[NUMBERS];
     uint16_t half[NUMBERS];
 } bench;
-
-/* What is made of a layer that is held: its bytes and by how many. */
-typedef struct part {
-    size_t bytes, holders;
-} part;
-
-static pph_status hold(pph_sharer *sharer, void **at, size_t bytes, pph_error *err)
-{
-    teller *t = (teller *)sharer;
-    if (atomic_load(&t->refuse) > 0) {
-        atomic_fetch_sub(&t->refuse, 1);
-        return PPH_FAIL(err, PPH_OUT_OF_MEMORY, "refused");
-    }
-    part *its = *at;
-    if (!its) {
-        if (!(its = pph_alloc(sizeof *its)))
-            return PPH_FAIL_MEMORY(err, sizeof *its);
-        its->bytes = bytes;
-        atomic_fetch_add(t->bytes, bytes);
-        atomic_fetch_add(t->packed, 1);
-    }
-    if (its->bytes != bytes)
-        return PPH_FAIL(err, PPH_INTERNAL, "another layer's part");
-    its->holders++;
-    atomic_fetch_add(&t->held, 1);
-    *at = its;
-    return PPH_OK;
-}
-
-static void drop(pph_sharer *sharer, void **at)
-{
-    teller *t = (teller *)sharer;
-    part *its = *at;
-    atomic_fetch_sub(&t->held, 1);
-    if (--its->holders)
-        return;
-    atomic_fetch_sub(t->bytes, its->bytes);
-    pph_free(its);
-    *at = NULL;
-}
-
-static void tell(teller *t, bench *b)
-{
-    *t = (teller){.sharer = {.linears = b->linears, .hold = hold, .drop = drop},
-                  .bytes = &b->bytes,
-                  .packed = &b->packed};
-}
 
 /* Numbers that every type holds exactly. */
 static void open_bench(bench *b)
@@ -91,7 +35,7 @@ static void open_bench(bench *b)
 
 static void close_bench(bench *b)
 {
-    assert_int_equal(b->bytes, 0);
+    assert_int_equal(b->told.bytes, 0);
     pph_shared_linears_free(&b->linears);
     assert_null(b->linears);
 }
@@ -125,12 +69,12 @@ static void the_same_is_what_computes_the_same(void **state)
     static bench b;
     open_bench(&b);
     teller one, other;
-    tell(&one, &b);
-    tell(&other, &b);
+    tell(&one, b.linears, &b.told);
+    tell(&other, b.linears, &b.told);
     pph_team *team = NULL;
     assert_int_equal(pph_team_new(&team, 3, NULL), PPH_OK);
     pph_linear *first = take(&one, layer_of(&b), NULL);
-    size_t bytes = b.bytes;
+    size_t bytes = b.told.bytes;
     assert_int_equal(bytes, pph_linear_bytes(first));
     static const pph_dtype types[] = {PPH_F32, PPH_F16, PPH_BF16};
     for (size_t i = 0; i < 2 * PPH_COUNT(types); i++) {
@@ -139,7 +83,7 @@ static void the_same_is_what_computes_the_same(void **state)
         layer.weight = i % 3 == 0 ? (void *)b.weight : i % 3 == 1 ? (void *)b.half : b.narrow;
         pph_linear *again = take(&other, layer, i < 3 ? team : NULL);
         assert_ptr_equal(again, first);
-        assert_int_equal(b.bytes, bytes);
+        assert_int_equal(b.told.bytes, bytes);
         pph_shared_linear_free(&again, &other.sharer);
         assert_null(again);
     }
@@ -158,14 +102,14 @@ static void the_same_is_what_computes_the_same(void **state)
         }
         pph_linear *another = take(&other, layer, team);
         assert_ptr_not_equal(another, first);
-        assert_int_equal(b.bytes, bytes + pph_linear_bytes(another));
+        assert_int_equal(b.told.bytes, bytes + pph_linear_bytes(another));
         pph_shared_linear_free(&another, &other.sharer);
         b.weight[NUMBERS - 1] = kept;
         b.bias[OUTPUTS - 1] -= i == 1;
     }
     assert_int_equal(pph_shared_linear_bytes(first, &one.sharer), 0);
     pph_shared_linear_free(&first, &one.sharer);
-    assert_int_equal(b.packed, 8);
+    assert_int_equal(b.told.packed, 8);
     pph_team_free(&team);
     close_bench(&b);
 }
@@ -177,7 +121,7 @@ static void blocks_and_none_at_all(void **state)
     static bench b;
     open_bench(&b);
     teller one;
-    tell(&one, &b);
+    tell(&one, b.linears, &b.told);
     static uint8_t blocks[OUTPUTS * INPUTS / 32 * 34]; /* Q8_0: scales of 0 */
     pph_linear_options layer = layer_of(&b);
     layer.weight_dtype = PPH_Q8_0;
@@ -191,7 +135,7 @@ static void blocks_and_none_at_all(void **state)
     assert_ptr_not_equal(first, other);
     pph_shared_linear_free(&other, &one.sharer);
     pph_shared_linear_free(&second, &one.sharer);
-    assert_int_equal(b.bytes, pph_linear_bytes(first));
+    assert_int_equal(b.told.bytes, pph_linear_bytes(first));
     pph_shared_linear_free(&first, &one.sharer);
     pph_linear *alone[2] = {NULL, NULL};
     layer = layer_of(&b);
@@ -211,7 +155,7 @@ static void what_fails_leaves_nothing(void **state)
     static bench b;
     open_bench(&b);
     teller one;
-    tell(&one, &b);
+    tell(&one, b.linears, &b.told);
     pph_error err;
     pph_linear *linear = NULL;
     pph_linear_options layer = layer_of(&b);
@@ -226,7 +170,7 @@ static void what_fails_leaves_nothing(void **state)
     one.refuse = 1;
     assert_fails(pph_shared_linear_new(&linear, &one.sharer, &layer, NULL, &err), PPH_OUT_OF_MEMORY,
                  err, "refused");
-    assert_int_equal(b.bytes, 0);
+    assert_int_equal(b.told.bytes, 0);
     linear = take(&one, layer, NULL);
     one.refuse = 1;
     pph_linear *again = NULL;
@@ -306,7 +250,7 @@ static size_t run_crowd(bench *b, void *(*body)(void *), int refuse)
     pthread_barrier_init(&gate, NULL, THREADS);
     for (size_t i = 0; i < THREADS; i++) {
         crowds[i] = (crowd){.b = b, .gate = &gate};
-        tell(&crowds[i].teller, b);
+        tell(&crowds[i].teller, b->linears, &b->told);
         crowds[i].teller.refuse = i == 1 ? refuse : 0;
     }
     for (size_t i = 0; i < THREADS; i++)
@@ -329,9 +273,9 @@ static void many_at_once_pack_once(void **state)
     static bench b;
     open_bench(&b);
     assert_int_equal(run_crowd(&b, together, 0), 0);
-    assert_int_equal(b.packed, ROUNDS);
+    assert_int_equal(b.told.packed, ROUNDS);
     assert_int_equal(run_crowd(&b, together, 50), 50);
-    assert_int_equal(b.packed, 2 * ROUNDS);
+    assert_int_equal(b.told.packed, 2 * ROUNDS);
     assert_int_equal(run_crowd(&b, as_it_comes, 0), 0);
     close_bench(&b);
 }
@@ -373,8 +317,8 @@ static void open_pair(pair *p, bench *b)
     memset(p, 0, sizeof *p);
     open_bench(b);
     p->b = b;
-    tell(&p->tellers[0], b);
-    tell(&p->tellers[1], b);
+    tell(&p->tellers[0], b->linears, &b->told);
+    tell(&p->tellers[1], b->linears, &b->told);
     assert_int_equal(pph_team_new(&p->team, 2, NULL), PPH_OK);
     for (size_t i = 0; i < PIXELS; i++)
         p->pixels[i] = (float)((int)(i * 6007 % 401) - 200) / 100;
@@ -428,13 +372,13 @@ static void clip_and_llava_hold_one_tower(void **state)
     for (size_t i = 0; i < PPH_COUNT(precisions); i++) {
         open_pair(&p, &b);
         assert_int_equal(open_clip(&p, precisions[i], NULL), PPH_OK);
-        size_t clip = b.bytes, own = pph_clip_bytes(p.clip) - pph_clip_working_bytes(p.clip);
+        size_t clip = b.told.bytes, own = pph_clip_bytes(p.clip) - pph_clip_working_bytes(p.clip);
         same_vector(&p, true);
         assert_int_equal(open_vision(&p, precisions[i], NULL), PPH_OK);
-        size_t both = b.bytes;
+        size_t both = b.told.bytes;
         same_rows(&p, true);
         pph_clip_close(&p.clip);
-        size_t llava = b.bytes;
+        size_t llava = b.told.bytes;
         size_t shared = clip + llava - both;
         print_message("# %s: CLIP %zu, LLaVA %zu, both %zu bytes, of them shared %zu\n",
                       pph_precision_name(precisions[i]), clip, llava, both, shared);
@@ -444,10 +388,10 @@ static void clip_and_llava_hold_one_tower(void **state)
         assert_true(own < clip / 4);
         same_rows(&p, false);
         assert_int_equal(open_clip(&p, precisions[i], NULL), PPH_OK);
-        assert_int_equal(b.bytes, both);
+        assert_int_equal(b.told.bytes, both);
         same_vector(&p, false);
         pph_llava_vision_close(&p.vision);
-        assert_int_equal(b.bytes, clip);
+        assert_int_equal(b.told.bytes, clip);
         same_vector(&p, false);
         close_pair(&p);
     }
@@ -461,9 +405,9 @@ static void precisions_are_apart(void **state)
     static pair p;
     open_pair(&p, &b);
     assert_int_equal(open_clip(&p, PPH_PRECISION_F32, NULL), PPH_OK);
-    size_t clip = b.bytes;
+    size_t clip = b.told.bytes;
     assert_int_equal(open_vision(&p, PPH_PRECISION_INT8, NULL), PPH_OK);
-    assert_true(b.bytes > clip);
+    assert_true(b.told.bytes > clip);
     close_pair(&p);
 }
 
@@ -476,13 +420,34 @@ static void no_memory_leaves_the_other_whole(void **state)
     static pair p;
     pph_error err;
     open_pair(&p, &b);
-    sweep_allocations(open_clip(&p, PPH_PRECISION_F32, &err), pph_clip_close(&p.clip), 50);
-    assert_int_equal(b.bytes, 0);
+    size_t failures = 0;
+    bool reached = true;
+    for (uint64_t nth = 1; reached; nth += 1 + nth / 40) {
+        pph_mem_fail_at(nth, false);
+        pph_status status = open_clip(&p, PPH_PRECISION_F32, &err);
+        reached = pph_mem_count() >= nth;
+        pph_mem_fail_at(0, false);
+        assert_true(status == PPH_OUT_OF_MEMORY || status == PPH_OK);
+        failures += status != PPH_OK;
+        pph_clip_close(&p.clip);
+        assert_int_equal(b.told.bytes, 0);
+    }
     assert_int_equal(open_clip(&p, PPH_PRECISION_F32, NULL), PPH_OK);
     same_vector(&p, true);
-    size_t clip = b.bytes;
-    sweep_allocations(open_vision(&p, PPH_PRECISION_F32, &err),
-                      (pph_llava_vision_close(&p.vision), assert_int_equal(b.bytes, clip)), 50);
+    size_t clip = b.told.bytes;
+    reached = true;
+    for (uint64_t nth = 1; reached; nth += 1 + nth / 40) {
+        pph_mem_fail_at(nth, false);
+        pph_status status = open_vision(&p, PPH_PRECISION_F32, &err);
+        reached = pph_mem_count() >= nth;
+        pph_mem_fail_at(0, false);
+        assert_true(status == PPH_OUT_OF_MEMORY || status == PPH_OK);
+        failures += status != PPH_OK;
+        pph_llava_vision_close(&p.vision);
+        assert_int_equal(b.told.bytes, clip);
+        assert_int_equal(p.tellers[1].held, 0);
+    }
+    assert_true(failures > 100);
     same_vector(&p, false);
     close_pair(&p);
 }
