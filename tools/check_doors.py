@@ -25,7 +25,7 @@ HEADERS = {
     "webp/*": ["src/image/webp.c"],
     "gif_lib.h": ["src/image/gif.c"],
     "pcre2.h": ["src/text/regex.c"],
-    "sqlite3.h": ["src/memory/sql.c"],
+    "sqlite3.h": ["src/memory/sql.c", "src/memory/sql_rank.c"],
     "histedit.h": ["src/cli/editor.c"],
     # Instruction sets: one file each, and what reads the processor's features and modes.
     "immintrin.h": ["src/*/*_avx2.c", "src/*/*_avx512.c"],

@@ -239,7 +239,7 @@ typedef struct pph_memory_query {
 } pph_memory_query;
 
 /* A memory that was found. Each way gives a rank, from 1 (0: not among its first), and the score it
- * went by: a cosine, BM25 (larger is better), the decayed importance.
+ * went by: a cosine, BM25 (1: what a word counts that no other memory has), the decayed importance.
  * score      of all, by reciprocal rank, as a part of the best that could be: 0 to 1
  * relevance  0 to 1: how well it fits by itself, whatever else was found */
 typedef struct pph_memory_hit {

@@ -9,8 +9,9 @@
  * things (a picture has no words, a name no direction), so that being found by one alone must not count
  * against a memory: at 2 what is fourth by one way alone counts as what is tenth by two. */
 static const double constant = 2;
-/* Half of the relevance that words alone can give, in BM25. */
-static const double words_half = 4;
+
+/* Half of the relevance that words alone can give. */
+static const double words_half = 0.6;
 
 /* Importance only decides among what is about equal: its whole part is less than the first by another way has
  * over the second. */
@@ -88,7 +89,7 @@ void pph_fusion_rank(pph_fusion_item *items, size_t count, size_t spaces,
     double most = part(weights->vectors, 1) * (double)spaces + part(weights->importance, 1) +
                   (words ? part(weights->words, 1) : 0);
     for (size_t i = 0; i < count; i++) {
-        double sum = part(weights->words, items[i].words_rank) +
+        double sum = part(weights->words * fmin(1, items[i].words), items[i].words_rank) +
                      part(weights->importance, items[i].importance_rank);
         for (size_t s = 0; s < spaces; s++)
             sum += part(weights->vectors, items[i].cosine_rank[s]);

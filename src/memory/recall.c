@@ -15,9 +15,6 @@ enum {
     WIDEST = 20000,      /* vectors that are looked at one by one for a filter, at most */
 };
 
-/* Below it BM25 is what FTS5 gives in place of a weight that is not positive. */
-static const double words_least = 1e-3;
-
 typedef struct gathered {
     pph_fusion_item *items;
     size_t count, room;
@@ -172,23 +169,17 @@ static pph_status find_in_space(pph_sql *sql, const pph_recall_query *query, siz
 static pph_status find_words(pph_sql *sql, const pph_recall_query *query, gathered *out,
                              pph_error *err)
 {
-    PPH_AUTO(pph_buffer_deinit) pph_buffer expression = {0};
-    PPH_TRY(pph_words_expression(&expression, pph_str_view(query->text), err));
-    if (!expression.size)
-        return PPH_OK;
-    const char *text = pph_buffer_text(&expression);
     size_t depth = depth_of(query), count;
     PPH_AUTO(pph_free_at) pph_words_hit *hits = pph_alloc_array(depth, sizeof *hits);
-    if (!text || !hits)
+    if (!hits)
         return PPH_FAIL_MEMORY(err, depth * sizeof *hits);
-    PPH_TRY(pph_words_search(sql, text, query->filter, &query->time, depth, hits, &count, err));
+    PPH_TRY(pph_words_search(sql, pph_str_view(query->text), query->filter, &query->time, depth,
+                             hits, &count, err));
     for (size_t i = 0; i < count; i++) {
         pph_fusion_item *item = item_of(out, hits[i].row);
         if (!item)
             return PPH_FAIL_MEMORY(err, sizeof *item);
-        /* Words that half of the memories have, and all words while there are few of those, tell nothing:
-         * what their scores differ in is how long the texts are. Such hits are found, and have no rank. */
-        item->words = hits[i].score < words_least ? 0 : hits[i].score;
+        item->words = hits[i].score;
     }
     return PPH_OK;
 }

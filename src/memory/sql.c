@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "memory/decay.h"
+#include "memory/sql_rank.h"
 #include <limits.h>
 #include <math.h>
 #include <pthread.h>
@@ -173,6 +174,8 @@ pph_status pph_sql_open(pph_sql **out, const char *path, int busy_ms, pph_error 
     code = sqlite3_create_function_v2(sql->inner, "decayed", 5,
                                       SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL,
                                       decayed, NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = pph_sql_rank_register(sql->inner);
     if (code != SQLITE_OK)
         return fail(sql, code, err);
     *out = PPH_TAKE(sql);

@@ -1,5 +1,6 @@
 /* SQLite, as this room uses it: connections, statements that are prepared once, values. The door.
- * Statements may call decayed(importance, since, now, rate, floor), which is pph_decay.
+ * Statements may call decayed(importance, since, now, rate, floor), which is pph_decay, and, of a
+ * full-text index that they search, ranked(index), which is BM25 (sql_rank.h).
  *
  * A connection belongs to one thread at a time. Errors carry SQLite's own sentence after the name of
  * the file; a store that is locked by another process for longer than the time allowed is PPH_TIMEOUT,

@@ -1,9 +1,20 @@
 /* Words.
- * Source  Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and Beyond", as
- *         SQLite's FTS5 has it */
+ *
+ * Ranking costs about a microsecond for each memory that has one of the words. So words that more have
+ * than MANY are left out, or the memories are, where there are no other words. */
 #include "memory/words.h"
 
+#include "memory/sql_rank.h"
 #include <string.h>
+
+/* More memories than that with a word are many; telling costs as many steps. */
+enum { MANY = PPH_SQL_RANK_ROWS };
+
+/* The words of a text, each once, as they stand in it. */
+typedef struct list {
+    pph_str at[PPH_WORDS_MAX];
+    size_t count;
+} list;
 
 /* What the index takes for a word is made of letters, numbers and marks. */
 static bool in_word(uint32_t point)
@@ -11,19 +22,18 @@ static bool in_word(uint32_t point)
     return point != '_' && pph_unicode_word(point);
 }
 
-static bool has_word(const pph_buffer *out, pph_str word)
+static bool has_word(const list *words, pph_str word)
 {
-    for (size_t at = 0; at + word.size + 2 <= out->size; at++)
-        if (out->data[at] == '"' && memcmp(out->data + at + 1, word.data, word.size) == 0 &&
-            out->data[at + 1 + word.size] == '"')
+    for (size_t i = 0; i < words->count; i++)
+        if (pph_str_equal(words->at[i], word))
             return true;
     return false;
 }
 
-pph_status pph_words_expression(pph_buffer *out, pph_str text, pph_error *err)
+static void split(list *words, pph_str text)
 {
-    size_t words = 0, begin = 0, length = 0;
-    for (size_t at = 0; at <= text.size && words < PPH_WORDS_MAX; at += length) {
+    size_t begin = 0, length = 0;
+    for (size_t at = 0; at <= text.size && words->count < PPH_WORDS_MAX; at += length) {
         bool inside = at < text.size && in_word(pph_utf8_decode(text, at, &length));
         if (at == text.size)
             length = 1;
@@ -31,33 +41,91 @@ pph_status pph_words_expression(pph_buffer *out, pph_str text, pph_error *err)
             continue;
         pph_str word = {text.data + begin, at - begin};
         begin = at + length;
-        if (!word.size || has_word(out, word))
-            continue;
-        PPH_TRY(pph_buffer_print(out, err, words++ ? " OR \"" : "\""));
-        PPH_TRY(pph_buffer_append(out, word.data, word.size, err));
+        if (word.size && !has_word(words, word))
+            words->at[words->count++] = word;
+    }
+}
+
+/* An expression of FTS5: the words, each in quotes, with `between` between them. */
+static pph_status write_expression(pph_buffer *out, const list *words, const char *between,
+                                   pph_error *err)
+{
+    for (size_t i = 0; i < words->count; i++) {
+        PPH_TRY(pph_buffer_print(out, err, i ? between : "\""));
+        PPH_TRY(pph_buffer_append(out, words->at[i].data, words->at[i].size, err));
         PPH_TRY(pph_buffer_append(out, "\"", 1, err));
+    }
+    return pph_buffer_text(out) ? PPH_OK : PPH_FAIL_MEMORY(err, out->size + 1);
+}
+
+/* Does the statement, whose ?1 is `text`, give a row? */
+static pph_status gives_row(pph_sql *sql, const char *query, const char *text, bool *row,
+                            pph_error *err)
+{
+    PPH_AUTO(pph_sql_reset_at) pph_sql_statement *statement = NULL;
+    PPH_TRY(pph_sql_prepare(sql, query, &statement, err));
+    pph_sql_bind_string(statement, 1, text);
+    pph_sql_bind_integer(statement, 2, MANY - 1);
+    return pph_sql_step(statement, row, err);
+}
+
+/* The words that not many memories have. */
+static pph_status pick_rare(pph_sql *sql, const list *words, list *rare, pph_error *err)
+{
+    bool many = false;
+    *rare = *words;
+    PPH_TRY(gives_row(sql, "SELECT 1 FROM memories WHERE row > ?2 AND ?1 <> '' LIMIT 1", "-", &many,
+                      err));
+    if (!many)
+        return PPH_OK;
+    rare->count = 0;
+    for (size_t i = 0; i < words->count; i++) {
+        const list one = {.at = {words->at[i]}, .count = 1};
+        PPH_AUTO(pph_buffer_deinit) pph_buffer text = {0};
+        PPH_TRY(write_expression(&text, &one, "", err));
+        PPH_TRY(gives_row(sql, "SELECT 1 FROM words WHERE words MATCH ?1 LIMIT 1 OFFSET ?2",
+                          pph_buffer_text(&text), &many, err));
+        if (!many)
+            rare->at[rare->count++] = words->at[i];
     }
     return PPH_OK;
 }
 
-pph_status pph_words_search(pph_sql *sql, const char *expression, const pph_memory_filter *filter,
+/* Write the statement. latest  of what is found only the latest are ranked */
+static pph_status write_query(pph_buffer *out, const pph_memory_filter *filter, bool latest,
+                              pph_error *err)
+{
+    if (latest)
+        PPH_TRY(pph_buffer_print(out, err, "SELECT * FROM ("));
+    PPH_TRY(
+        pph_buffer_print(out, err, "SELECT words.rowid AS at, ranked(words) AS score FROM words"));
+    if (!pph_filter_is_empty(filter))
+        PPH_TRY(pph_buffer_print(out, err, " JOIN memories m ON m.row = words.rowid"));
+    PPH_TRY(pph_buffer_print(out, err, " WHERE words MATCH ?1"));
+    PPH_TRY(pph_filter_write(out, filter, err));
+    if (latest)
+        PPH_TRY(pph_buffer_print(out, err, " ORDER BY words.rowid DESC LIMIT %d)", (int)MANY));
+    PPH_TRY(pph_buffer_print(out, err, " ORDER BY score DESC, at DESC LIMIT ?2"));
+    return pph_buffer_text(out) ? PPH_OK : PPH_FAIL_MEMORY(err, out->size + 1);
+}
+
+pph_status pph_words_search(pph_sql *sql, pph_str text, const pph_memory_filter *filter,
                             const pph_filter_time *time, size_t limit, pph_words_hit *hits,
                             size_t *count, pph_error *err)
 {
+    list words = {.count = 0}, rare;
     *count = 0;
+    split(&words, text);
+    if (!words.count)
+        return PPH_OK;
+    PPH_TRY(pick_rare(sql, &words, &rare, err));
+    bool all = rare.count == 0;
+    PPH_AUTO(pph_buffer_deinit) pph_buffer expression = {0}, query = {0};
+    PPH_TRY(write_expression(&expression, all ? &words : &rare, all ? " AND \"" : " OR \"", err));
+    PPH_TRY(write_query(&query, filter, all, err));
     PPH_AUTO(pph_sql_reset_at) pph_sql_statement *statement = NULL;
-    PPH_AUTO(pph_buffer_deinit) pph_buffer text = {0};
-    PPH_TRY(pph_buffer_print(&text, err, "SELECT words.rowid, -bm25(words) FROM words"));
-    if (!pph_filter_is_empty(filter))
-        PPH_TRY(pph_buffer_print(&text, err, " JOIN memories m ON m.row = words.rowid"));
-    PPH_TRY(pph_buffer_print(&text, err, " WHERE words MATCH ?1"));
-    PPH_TRY(pph_filter_write(&text, filter, err));
-    PPH_TRY(pph_buffer_print(&text, err, " ORDER BY bm25(words), words.rowid DESC LIMIT ?2"));
-    const char *whole = pph_buffer_text(&text);
-    if (!whole)
-        return PPH_FAIL_MEMORY(err, text.size + 1);
-    PPH_TRY(pph_sql_prepare(sql, whole, &statement, err));
-    pph_sql_bind_string(statement, 1, expression);
+    PPH_TRY(pph_sql_prepare(sql, pph_buffer_text(&query), &statement, err));
+    pph_sql_bind_string(statement, 1, pph_buffer_text(&expression));
     pph_sql_bind_integer(statement, 2, (int64_t)limit);
     pph_filter_bind(statement, filter, time);
     for (bool row; *count < limit;) {

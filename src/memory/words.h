@@ -7,19 +7,18 @@
 
 enum { PPH_WORDS_MAX = 64 }; /* of a query; what follows is left out */
 
-/* A text as an expression of FTS5: its words, each for itself, any of which may occur. Nothing in it can
- * be taken for an operator. Empty when it has no words.
- * text  valid UTF-8 */
-PPH_CHECKED pph_status pph_words_expression(pph_buffer *out, pph_str text, pph_error *err);
-
 typedef struct pph_words_hit {
     int64_t row;
-    double score; /* more is better */
+    double score; /* how much its words tell; 1: as much as one that no other has */
 } pph_words_hit;
 
-/* The best `limit`, the best first.  expression  of pph_words_expression, not empty */
-PPH_CHECKED pph_status pph_words_search(pph_sql *sql, const char *expression,
-                                        const pph_memory_filter *filter,
+/* The best `limit` of the memories that have any of the text's words, the best first. Nothing in the text is
+ * taken for an operator; one without words finds nothing.
+ * A word that very many memories have is searched for only where all of the text's words are such; then
+ * the latest memories that have them all are weighed. So no text costs more than some milliseconds a
+ * word.
+ * text  valid UTF-8 */
+PPH_CHECKED pph_status pph_words_search(pph_sql *sql, pph_str text, const pph_memory_filter *filter,
                                         const pph_filter_time *time, size_t limit,
                                         pph_words_hit *hits, size_t *count, pph_error *err);
 
