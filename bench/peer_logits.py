@@ -49,7 +49,7 @@ def wait(port, server):
 def logits(model, count):
     port = free_port()
     server = subprocess.Popen(["llama-server", "-m", model, "--host", "127.0.0.1", "--port", str(port),
-                               "-t", "2", "-c", "1024", "-np", "1"], stdout=subprocess.DEVNULL,
+                               "-t", "1", "-c", "1024", "-np", "1"], stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
     try:
         wait(port, server)
