@@ -10,6 +10,8 @@ import json
 import math
 import os
 import pathlib
+import pty
+import select
 import shutil
 import signal
 import struct
@@ -974,6 +976,58 @@ def test_rerank_orders():
         assert paraphym("rerank", "--truncate", "red", "red " * 20, model=model).returncode == 0
         card, = lines(paraphym("models", "--json", model))
         assert card["capabilities"] == ["rerank"] and card["supported"]
+
+
+def shown_while_loading(slow, *arguments, model):
+    """What the command writes to a terminal's stderr, and its output. A file that its load reads is a pipe, through
+    which it comes only once the line stands there."""
+    content = slow.read_bytes()
+    slow.unlink()
+    os.mkfifo(slow)
+    ours, theirs = pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PARAPHYM_")}
+    running = subprocess.Popen([str(COMMAND), *map(str, arguments)], stdout=subprocess.PIPE, stderr=theirs,
+                               env=environment | {"PARAPHYM_MODEL": str(model), "HF_HUB_CACHE": "/no/such/cache"})
+    os.close(theirs)
+    said = b""
+    try:
+        while b"loading the model" not in said:
+            assert select.select([ours], [], [], 60)[0], (arguments, said)
+            said += os.read(ours, 4096)
+        with open(slow, "wb") as pipe:
+            pipe.write(content)
+        out = running.communicate(timeout=60)[0]
+    finally:
+        running.kill()
+        while select.select([ours], [], [], 0)[0]:
+            try:
+                said += os.read(ours, 4096)
+            except OSError:  # nobody has the other end any more
+                break
+        os.close(ours)
+        slow.unlink()
+        slow.write_bytes(content)
+    assert running.returncode == 0, (arguments, said)
+    return said.decode(), out
+
+
+def test_a_load_is_shown_on_a_terminal():
+    tap.need_terminals()
+    with Folder() as here:
+        embeds, writes = here.model(), language_model(here.path / "writes")
+        sees, store = language_model(here.path / "sees", sees=True), here.path / "memory.db"
+        red = EXAMPLES / "red-circle.png"
+        memory = ["--store", store, "--embedding-model", embeds]
+        for model, *arguments in ((embeds, "embed", "--text", "red"), (embeds, "similarity", "--text", "red", red),
+                                  (embeds, "memory", "add", *memory, "red"), (embeds, "search", *memory, "red"),
+                                  (writes, "generate", "-t", "0", "--max-tokens", "3", "x"),
+                                  (sees, "ask", "-t", "0", "--template", "vicuna", "--max-tokens", "3", red, "x")):
+            slow = model / ("preprocessor_config.json" if model == embeds else "tokenizer.json")
+            said, out = shown_while_loading(slow, *arguments, model=model)
+            assert said.endswith("\r\x1b[K"), (arguments, said)  # nothing of it stays
+            plain = paraphym(*arguments, model=model)
+            assert plain.returncode == 0 and b"loading" not in plain.stderr
+            assert out == plain.stdout or arguments[0] == "memory", (arguments, out)
 
 
 tap.run(sys.modules[__name__])
