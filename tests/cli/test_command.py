@@ -5,6 +5,7 @@ status 1, never in a crash, with everything else still answered.
 """
 
 import base64
+import fcntl
 import http.server
 import json
 import math
@@ -18,7 +19,9 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
+import time
 import zlib
 
 COMMAND, ROOT = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
@@ -389,6 +392,57 @@ def test_generate_is_interrupted():
             running.send_signal(signal.SIGINT)
             _, said = running.communicate(timeout=60)
             assert running.returncode == 130 and said == b"\n", (running.returncode, said)
+
+
+def interrupted_while_full(start):
+    """Ctrl-C until it ends, once its output stands still; how it ended."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    full = os.write(write, bytes(3900))
+    with start(stdout=write) as running:
+        os.close(write)
+        sizes = [0]
+        while sizes[-1] <= full or len(sizes) < 4 or len(set(sizes[-4:])) > 1:
+            time.sleep(0.1)
+            sizes.append(struct.unpack("i", fcntl.ioctl(read, termios.FIONREAD, b"0000"))[0])
+        deadline = time.monotonic() + 20
+        while running.poll() is None and time.monotonic() < deadline:
+            running.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        running.kill()
+        os.close(read)
+        return running.wait()
+
+
+def test_answers_are_interrupted():
+    """Of what is asked: the first Ctrl-C ends it in order, the second at once, whatever it hangs on."""
+    with Folder() as here:
+        sees = language_model(here.path / "sees", context=1 << 20, sees=True, ends=False)
+        long = ["-m", str(sees), "--max-tokens", "1000000", "-t", "0", "--template", "vicuna"]
+        for words in (["ask", *long, str(EXAMPLES / "red-circle.png"), "What is it?"], ["generate", *long, "x"]):
+            def start(**streams):
+                return subprocess.Popen([str(COMMAND), *words], stderr=subprocess.PIPE, **streams)
+
+            with start(stdout=subprocess.PIPE) as running:
+                assert running.stdout.read(1)
+                running.send_signal(signal.SIGINT)
+                _, said = running.communicate(timeout=60)
+                assert running.returncode == 130 and said == b"\n", (running.returncode, said)
+            # Nobody reads what it writes: it is not through with the first one when the second comes.
+            assert -signal.SIGINT in (interrupted_while_full(start) for _ in range(5))
+            # Nobody writes what it loads: the question is over at the first one, the load only at the second.
+            tokenizer = sees / "tokenizer.json"
+            content = tokenizer.read_bytes()
+            tokenizer.unlink()
+            os.mkfifo(tokenizer)
+            with start(stdout=subprocess.DEVNULL) as running, open(tokenizer, "wb"):
+                running.send_signal(signal.SIGINT)
+                assert select.select([running.stderr], [], [], 60)[0] and running.stderr.read(1) == b"\n"
+                assert running.poll() is None
+                running.send_signal(signal.SIGINT)
+                assert running.wait(60) == -signal.SIGINT, running.returncode
+            tokenizer.unlink()
+            tokenizer.write_bytes(content)
 
 
 def test_convert():
