@@ -1,4 +1,4 @@
-/* The answering of commands. The loop's thread and the worker's tell of events; all else is the command's. */
+/* The answering of commands. All of it on the command's thread. */
 #include "cli/answering.h"
 
 #include "base/file.h"
@@ -8,29 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TEXT_LIMIT = 16 << 20, LOOK_MS = 500 };
+enum { TEXT_LIMIT = 16 << 20 };
 
 /* ---- the model ---- */
-
-static void on_event(void *context, const pph_pool_event *event)
-{
-    pph_answering *it = context;
-    atomic_store(&it->loading, event->kind == PPH_EVENT_LOADING);
-}
-
-/* A line on a terminal's bottom while the model loads; whatever is printed next writes over it. */
-static void show_loading(pph_answering *it)
-{
-    bool loading = atomic_load(&it->loading);
-    if (!isatty(STDERR_FILENO) || (!loading && !it->told))
-        return;
-    if (loading)
-        fprintf(stderr, "loading the model: %.0f s\r", (double)(pph_clock_now() - it->began) / 1e9);
-    else
-        fprintf(stderr, "                              \r");
-    fflush(stderr);
-    it->told = loading;
-}
 
 pph_status pph_answering_open(pph_answering *it, const pph_common *common,
                               const pph_generation_options *options, pph_error *err)
@@ -38,7 +18,7 @@ pph_status pph_answering_open(pph_answering *it, const pph_common *common,
     PPH_TRY(pph_command_language_model(common, &it->model, err));
     const pph_pool_options pool = {.threads = (int)common->threads};
     PPH_TRY(pph_pool_open(&it->pool, &pool, err));
-    PPH_TRY(pph_pool_listen(it->pool, on_event, it, err));
+    PPH_TRY(pph_loading_new(&it->loading, it->pool, err));
     pph_generation_options service = *options;
     service.precision = common->precision;
     return pph_generation_open(&it->generation, it->pool, it->model, &service, err);
@@ -53,6 +33,7 @@ void pph_answering_close(pph_answering *it)
     bool opened = it->generation != NULL;
     pph_generation_close(&it->generation);
     pph_pool_close(&it->pool);
+    pph_loading_free(&it->loading);
     pph_free(it->model);
     if (opened && pph_runtime_shutdown(0, NULL) != PPH_OK)
         return;
@@ -76,12 +57,14 @@ static pph_status print_stream(pph_answering *it, pph_error *err)
     for (;;) {
         void *chunk = NULL;
         size_t size = 0;
-        pph_stream_read got = pph_stream_next(it->stream, LOOK_MS, &chunk, &size, err);
-        show_loading(it);
+        pph_stream_read got = pph_stream_next(it->stream, PPH_LOADING_LOOK_MS, &chunk, &size, err);
+        if (got == PPH_STREAM_PENDING) {
+            pph_loading_show(it->loading);
+            continue;
+        }
+        pph_loading_hide(it->loading);
         if (got == PPH_STREAM_END)
             break;
-        if (got == PPH_STREAM_PENDING)
-            continue;
         pph_status status = pph_command_write_text((pph_str){chunk, size}, err);
         if (status == PPH_OK)
             status = pph_command_flush(err);
@@ -91,22 +74,13 @@ static pph_status print_stream(pph_answering *it, pph_error *err)
     return err->status;
 }
 
-static pph_status await_future(pph_answering *it, pph_error *err)
-{
-    while (pph_future_wait(it->future, LOOK_MS, err) == PPH_TIMEOUT && !pph_future_done(it->future))
-        show_loading(it);
-    show_loading(it);
-    return pph_future_status(it->future, err);
-}
-
 pph_status pph_answering_await(pph_answering *it, pph_error *err)
 {
-    it->began = pph_clock_now();
     pph_interrupt_init(&it->interrupt, it->future);
     bool streams = it->stream;
     if (streams)
         PPH_TRY(print_stream(it, err));
-    PPH_TRY(await_future(it, err));
+    PPH_TRY(pph_loading_wait(it->loading, it->future, err));
     return streams ? pph_command_write_text(PPH_STR("\n"), err) : PPH_OK;
 }
 

@@ -5,8 +5,8 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/loading.h"
 
-#include "base/clock.h"
 #include <paraphym/generation.h>
 
 /* Exit status after an interrupt. */
@@ -20,9 +20,7 @@ typedef struct pph_answering {
     pph_future *future;
     pph_stream *stream;
     pph_interrupt interrupt;
-    atomic_bool loading;
-    pph_nanos began;
-    bool told; /* a line of progress stands on the terminal */
+    pph_loading *loading;
 } pph_answering;
 
 /* Open the model that -m or the environment names, else the built-in one that answers.

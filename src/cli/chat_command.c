@@ -63,7 +63,7 @@ static pph_status add_documents(chat_work *work, pph_error *err)
     for (size_t i = 0; i < work->documents.count; i++) {
         pph_documents counts = {0};
         const char *word = work->documents.items[i];
-        PPH_TRY(pph_documents_add(work->talk.store.memory, word, &counts, err));
+        PPH_TRY(pph_documents_add(work->talk.store.memory, work->talk.loading, word, &counts, err));
         fprintf(stderr, "paraphym: ");
         pph_command_show(stderr, pph_str_view(word), 60);
         fprintf(stderr, ": %zu files, %zu memories\n", counts.files, counts.memories);
@@ -187,6 +187,8 @@ static int parse(chat_work *work, const pph_command *self, int argc, char **argv
          "nothing is recalled, or stored"},
         PPH_STORE_ROW(&o->store),
         PPH_STORE_MODEL_ROW(&o->store),
+        {"projector", 0, PPH_OPTION_TEXT, &o->projector, 0, 0, "FILE",
+         "a GGUF model's picture part (the mmproj file beside it)"},
         {"quantize", 0, PPH_OPTION_TEXT, &o->quantize, 0, 0, "T",
          "matrices of plain numbers to q8_0 or q4_0 as they are loaded (none)"},
         {"template", 0, PPH_OPTION_TEXT, &o->form, 0, 0, "FORM",

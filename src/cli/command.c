@@ -144,7 +144,7 @@ int pph_command_parse(pph_common *common, const pph_command *self, const pph_opt
     *common = (pph_common){.threads = -1};
     const pph_option shared[] = {
         {"model", 'm', PPH_OPTION_TEXT, &common->model, 0, 0, "MODEL",
-         "a model's folder or id (default: PARAPHYM_MODEL, else the built-in one)"},
+         "a model's folder or file, or id (:FILE); default: PARAPHYM_MODEL, else built in"},
         {"json", 0, PPH_OPTION_FLAG, &common->json, 0, 0, NULL, "one JSON object a line"},
         {"threads", 0, PPH_OPTION_INTEGER, &common->threads, 0, PPH_TEAM_LIMIT, "N",
          "threads that compute (default: one a processor)"},

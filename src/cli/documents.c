@@ -23,6 +23,7 @@ static const char *const tags[] = {"document"};
 
 typedef struct taking {
     pph_memory *memory;
+    pph_loading *loading;
     pph_documents *counts;
 } taking;
 
@@ -53,7 +54,7 @@ static pph_status add_items(const taking *work, const pph_memory_item *items, si
                             pph_error *err)
 {
     PPH_AUTO(pph_future_free) pph_future *future = pph_memory_add_many(work->memory, items, count);
-    PPH_TRY(pph_block_on(future, err));
+    PPH_TRY(pph_loading_wait(work->loading, future, err));
     const pph_memory_additions *added = pph_future_value(future);
     for (size_t i = 0; i < added->count; i++) {
         if (added->items[i].error.status != PPH_OK) {
@@ -266,10 +267,10 @@ static pph_status add_folder(const taking *work, const char *folder, const level
     return PPH_OK;
 }
 
-pph_status pph_documents_add(pph_memory *memory, const char *word, pph_documents *counts,
-                             pph_error *err)
+pph_status pph_documents_add(pph_memory *memory, pph_loading *loading, const char *word,
+                             pph_documents *counts, pph_error *err)
 {
-    const taking work = {memory, counts};
+    const taking work = {memory, loading, counts};
     PPH_AUTO(pph_buffer_deinit) pph_buffer bytes = {0};
     switch (pph_resolve_kind(word)) {
     case PPH_RESOLVED_ADDRESS:

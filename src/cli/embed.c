@@ -149,7 +149,7 @@ static pph_status embed_all(pph_session *session, pph_cli_inputs *inputs, compla
         if (!pph_future_done(*future))
             PPH_TRY(pph_command_flush(err));
         pph_error error;
-        if (pph_block_on(*future, &error) == PPH_OK)
+        if (pph_loading_wait(session->loading, *future, &error) == PPH_OK)
             PPH_TRY(print_line(input, session->name, pph_future_value(*future), err));
         else
             complain(told, input, flight.done, &error);

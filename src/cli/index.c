@@ -305,7 +305,7 @@ static pph_status collect(indexing *it, batch *work, pph_error *err)
     if (!future)
         return PPH_OK;
     pph_error error = {0};
-    pph_status status = pph_block_on(future, &error);
+    pph_status status = pph_loading_wait(it->store.session.loading, future, &error);
     const pph_memory_additions *all = pph_future_value(future);
     /* One alone fails as a whole. */
     pph_memory_added alone = {.error = error};

@@ -94,7 +94,7 @@ static pph_status search(searching *self, pph_error *err)
     }
     PPH_AUTO(pph_future_free)
     pph_future *future = pph_memory_search(self->work.store.memory, &query);
-    PPH_TRY(pph_block_on(future, err));
+    PPH_TRY(pph_loading_wait(self->work.store.session.loading, future, err));
     const pph_memory_hits *hits = pph_future_value(future);
     if (hits->warning.status != PPH_OK)
         (void)pph_command_failed(&hits->warning);

@@ -59,10 +59,11 @@ static pph_status pour(int from, int to, pph_error *err)
     return PPH_OK;
 }
 
-static pph_status wait_number(pph_future *future, uint64_t *out, pph_error *err)
+static pph_status wait_number(const pph_memory_work *work, pph_future *future, uint64_t *out,
+                              pph_error *err)
 {
     PPH_AUTO(pph_future_free) pph_future *own = future;
-    PPH_TRY(pph_block_on(own, err));
+    PPH_TRY(pph_loading_wait(work->store.session.loading, own, err));
     *out = *(const uint64_t *)pph_future_value(own);
     return PPH_OK;
 }
@@ -76,7 +77,8 @@ static pph_status export_all(pph_memory_work *work, pph_error *err)
     if (piped)
         PPH_TRY(beside_open(&file, work->store.path, err));
     PPH_TRY(wait_number(
-        pph_memory_export(work->store.memory, piped ? file.path : to, &work->filter), &count, err));
+        work, pph_memory_export(work->store.memory, piped ? file.path : to, &work->filter), &count,
+        err));
     if (!piped) {
         printf(work->common.json ? "{\"exported\":%llu}\n" : "%llu memories exported\n",
                (unsigned long long)count);
@@ -119,9 +121,9 @@ static pph_status import_all(pph_memory_work *work, bool bare, pph_error *err)
         PPH_TRY(pour(STDIN_FILENO, file.fd, err));
         from = file.path;
     }
-    PPH_TRY(wait_number(pph_memory_import(work->store.memory, from), &count, err));
+    PPH_TRY(wait_number(work, pph_memory_import(work->store.memory, from), &count, err));
     if (!bare)
-        PPH_TRY(wait_number(pph_memory_reembed(work->store.memory, false), &made, err));
+        PPH_TRY(wait_number(work, pph_memory_reembed(work->store.memory, false), &made, err));
     printf(work->common.json ? "{\"imported\":%llu,\"vectors\":%llu}\n"
                              : "%llu memories imported, %llu vectors made\n",
            (unsigned long long)count, (unsigned long long)made);
@@ -162,7 +164,7 @@ int pph_memory_reembed_run(const pph_command *self, int argc, char **argv)
     pph_error error = {0};
     uint64_t made;
     if (pph_memory_work_open(&work, &error) != PPH_OK ||
-        wait_number(pph_memory_reembed(work.store.memory, again), &made, &error) != PPH_OK)
+        wait_number(&work, pph_memory_reembed(work.store.memory, again), &made, &error) != PPH_OK)
         return pph_command_failed(&error);
     printf(work.common.json ? "{\"vectors\":%llu}\n" : "%llu vectors made\n",
            (unsigned long long)made);
@@ -206,10 +208,12 @@ typedef struct tally {
     uint64_t count;
 } tally;
 
-static pph_status count_all(pph_memory *memory, tally *tallies, size_t count, pph_error *err)
+static pph_status count_all(const pph_memory_work *work, tally *tallies, size_t count,
+                            pph_error *err)
 {
     for (size_t i = 0; i < count; i++)
-        PPH_TRY(wait_number(pph_memory_count(memory, &tallies[i].filter), &tallies[i].count, err));
+        PPH_TRY(wait_number(work, pph_memory_count(work->store.memory, &tallies[i].filter),
+                            &tallies[i].count, err));
     return PPH_OK;
 }
 
@@ -251,7 +255,7 @@ int pph_memory_stats_run(const pph_command *self, int argc, char **argv)
             (tally){pph_memory_status_name((pph_memory_status)s), {.statuses = 1u << s}, 0};
     pph_error error = {0};
     if (pph_memory_work_open(&work, &error) != PPH_OK ||
-        count_all(work.store.memory, all, count, &error) != PPH_OK)
+        count_all(&work, all, count, &error) != PPH_OK)
         return pph_command_failed(&error);
     unsigned long long bytes = bytes_of(work.store.path);
     for (size_t i = 0; i < count; i++)

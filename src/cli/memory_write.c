@@ -107,7 +107,7 @@ static pph_status store_chunk(adding *self, pph_error *err)
     PPH_AUTO(pph_future_free)
     pph_future *future = pph_memory_add_many(self->work.store.memory, self->items, self->count);
     pph_error why = {0};
-    pph_status status = pph_block_on(future, &why);
+    pph_status status = pph_loading_wait(self->work.store.session.loading, future, &why);
     const pph_memory_additions *value = pph_future_value(future);
     for (size_t i = 0; status == PPH_OK && i < value->count; i++)
         PPH_TRY(told_added(self, i, &value->items[i], err));
@@ -268,7 +268,7 @@ int pph_memory_update_run(const pph_command *self, int argc, char **argv)
         return pph_command_failed(&error);
     PPH_AUTO(pph_future_free)
     pph_future *future = pph_memory_update(work.store.memory, &work.item, work.members);
-    if (pph_block_on(future, &error) != PPH_OK)
+    if (pph_loading_wait(work.store.session.loading, future, &error) != PPH_OK)
         return pph_command_failed(&error);
     const pph_memory_added *done =
         &((const pph_memory_additions *)pph_future_value(future))->items[0];

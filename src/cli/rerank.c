@@ -124,7 +124,7 @@ static int run(const pph_common *common, rerank_words *words, const pph_multimod
         return pph_command_failed(&error);
     PPH_AUTO(pph_future_free)
     pph_future *future = pph_rerank(session.multimodal, words->query, texts, documents->count);
-    if (pph_block_on(future, &error) != PPH_OK)
+    if (pph_loading_wait(session.loading, future, &error) != PPH_OK)
         return pph_command_failed(&error);
     return pph_command_finish(print_all(common, documents, pph_future_value(future), top));
 }

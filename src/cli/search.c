@@ -81,7 +81,7 @@ static pph_status search(searching *self, pph_error *err)
     else
         query.picture = &input;
     PPH_AUTO(pph_future_free) pph_future *future = pph_memory_search(self->store.memory, &query);
-    PPH_TRY(pph_block_on(future, err));
+    PPH_TRY(pph_loading_wait(self->store.session.loading, future, err));
     const pph_memory_hits *hits = pph_future_value(future);
     /* Of a picture nothing but vectors finds anything. */
     if (hits->warning.status != PPH_OK && query.picture)

@@ -25,6 +25,7 @@ pph_status pph_session_open_named(pph_session *out, const pph_common *common, co
                         session.folder);
     session.name = named ? named : PPH_BUILT_IN_NAME;
     PPH_TRY(pph_pool_open(&session.pool, &pool, err));
+    PPH_TRY(pph_loading_new(&session.loading, session.pool, err));
     PPH_TRY(pph_multimodal_open(&session.multimodal, session.pool, session.folder, &own, err));
     *out = session;
     session = (pph_session){0};
@@ -36,6 +37,7 @@ void pph_session_close(pph_session *session)
     bool opened = session->multimodal != NULL;
     pph_multimodal_close(&session->multimodal);
     pph_pool_close(&session->pool);
+    pph_loading_free(&session->loading);
     pph_free_at(&session->folder);
     /* All requests are answered by now; the loop only has to be told. */
     if (opened && pph_runtime_shutdown(0, NULL) != PPH_OK)

@@ -3,6 +3,7 @@
 #define PPH_CLI_SESSION_H
 
 #include "cli/command.h"
+#include "cli/loading.h"
 #include <paraphym/multimodal.h>
 #include <paraphym/runtime.h>
 
@@ -10,6 +11,7 @@ typedef struct pph_session {
     char *folder;
     const char *name; /* as it was asked for; borrowed from what the session was opened with */
     pph_pool *pool;
+    pph_loading *loading; /* for pph_loading_wait */
     pph_multimodal *multimodal;
 } pph_session;
 

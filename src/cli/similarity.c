@@ -146,7 +146,7 @@ static int run_pair(const pph_common *common, pph_session *session, const pph_cl
         pph_multimodal_similarity(session->multimodal, pph_cli_input_view(&inputs->items[0]),
                                   pph_cli_input_view(&inputs->items[1]));
     pph_error error;
-    if (pph_block_on(future, &error) != PPH_OK)
+    if (pph_loading_wait(session->loading, future, &error) != PPH_OK)
         return pph_command_failed(&error);
     const pph_similarities *value = pph_future_value(future);
     if (!common->json)
@@ -172,7 +172,7 @@ static int run_table(const pph_common *common, pph_session *session, const pph_c
     PPH_AUTO(pph_future_free)
     pph_future *future = pph_multimodal_batch_similarity(
         session->multimodal, rows->views, rows->count, columns->views, columns->count);
-    if (pph_block_on(future, &error) != PPH_OK)
+    if (pph_loading_wait(session->loading, future, &error) != PPH_OK)
         return pph_command_failed(&error);
     return print_all(common, rows, columns, pph_future_value(future));
 }

@@ -21,6 +21,7 @@ static pph_status open_generation(pph_talk *talk, const char *name, pph_generati
     pph_generation_options service = pph_generation_defaults();
     service.precision = common.precision;
     service.chat_template = talk->options.form;
+    service.projector = name ? NULL : talk->options.projector;
     if (talk->options.quantize)
         PPH_TRY(pph_quantize_parse(talk->options.quantize, &service.quantize, err));
     service.priority = PPH_PRIORITY_INTERACTIVE;
@@ -65,9 +66,11 @@ pph_status pph_talk_open(pph_talk *talk, pph_error *err)
     if (talk->options.no_memory) {
         const pph_pool_options pool = {.threads = (int)common->threads};
         PPH_TRY(pph_pool_open(&talk->pool, &pool, err));
+        PPH_TRY(pph_loading_new(&talk->loading, talk->pool, err));
     } else {
         PPH_TRY(pph_store_session_open(&talk->store, common, &talk->options.store, err));
         talk->pool = talk->store.session.pool;
+        talk->loading = talk->store.session.loading;
     }
     PPH_TRY(open_generation(talk, NULL, &talk->generation, &talk->model, err));
     return open_agent(talk, talk->generation, NULL, &talk->agent, err);
@@ -86,8 +89,10 @@ void pph_talk_close(pph_talk *talk)
     drop_pictures(talk);
     pph_agent_close(&talk->agent);
     pph_generation_close(&talk->generation);
-    if (own)
+    if (own) {
         pph_pool_close(&talk->pool);
+        pph_loading_free(&talk->loading);
+    }
     pph_store_session_close(&talk->store);
     pph_free_at(&talk->model);
     pph_free_at(&talk->system);
@@ -148,14 +153,22 @@ pph_status pph_talk_show_picture(pph_talk *talk, const char *word, pph_error *er
 
 /* ---- a turn ---- */
 
-/* Until the stream ends; how the turn went its future says. */
-static pph_status print_stream(pph_stream *stream, pph_error *err)
+/* Until the stream ends; how the turn went its future says. Once words have come, a load is not shown. */
+static pph_status print_stream(const pph_talk *talk, pph_stream *stream, pph_error *err)
 {
-    for (;;) {
+    for (bool begun = false;;) {
         void *chunk = NULL;
         size_t size = 0;
         pph_error end;
-        if (pph_stream_next(stream, -1, &chunk, &size, &end) == PPH_STREAM_END)
+        pph_stream_read got =
+            pph_stream_next(stream, begun ? -1 : PPH_LOADING_LOOK_MS, &chunk, &size, &end);
+        if (got == PPH_STREAM_PENDING) {
+            pph_loading_show(talk->loading);
+            continue;
+        }
+        begun = true;
+        pph_loading_hide(talk->loading);
+        if (got == PPH_STREAM_END)
             return PPH_OK;
         pph_status status = pph_command_write_text((pph_str){chunk, size}, err);
         if (status == PPH_OK)
@@ -240,8 +253,8 @@ static pph_status print_json(const pph_agent_result *result, pph_error *err)
 static pph_status follow(pph_talk *talk, pph_future *future, pph_stream *stream, pph_error *err)
 {
     if (stream)
-        PPH_TRY(print_stream(stream, err));
-    PPH_TRY(pph_block_on(future, err));
+        PPH_TRY(print_stream(talk, stream, err));
+    PPH_TRY(stream ? pph_block_on(future, err) : pph_loading_wait(talk->loading, future, err));
     const pph_agent_result *result = pph_future_value(future);
     if (talk->options.common.json)
         return print_json(result, err);

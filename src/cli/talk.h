@@ -9,12 +9,13 @@ enum { PPH_TALK_PICTURES = 8, PPH_TALK_LISTED = 20 };
 
 /* What the command line says; texts as they are, resolved.
  * role      who the assistant is: what the system says begins with it, and its memories are of that agent
+ * projector the picture part of the model that -m names, or NULL: the one beside it
  * quantize  as pph_quantize_parse takes it, or NULL: not
  * form      of prompts, or NULL;  verbose  each turn tells how it went */
 typedef struct pph_talk_options {
     pph_common common;
     pph_store_options store;
-    const char *form, *quantize;
+    const char *form, *projector, *quantize;
     bool no_memory, verbose;
     float temperature;
     long max_tokens, seed, timeout_ms;
@@ -28,6 +29,7 @@ typedef struct pph_talk {
     char *system, *role;
     pph_store_session store; /* empty without a memory */
     pph_pool *pool;          /* the store's, else its own */
+    pph_loading *loading;    /* likewise */
     char *model;
     pph_generation *generation;
     pph_agent *agent;

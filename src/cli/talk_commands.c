@@ -160,7 +160,7 @@ static pph_status search(pph_talk *talk, const char *words, pph_error *err)
     const pph_memory_query query = {.text = words, .limit = 10, .peek = true};
     PPH_AUTO(pph_future_free)
     pph_future *future = pph_memory_search(talk->store.memory, &query);
-    PPH_TRY(pph_block_on(future, err));
+    PPH_TRY(pph_loading_wait(talk->loading, future, err));
     const pph_memory_hits *hits = pph_future_value(future);
     talk->listed_count = 0;
     for (size_t i = 0; i < hits->count; i++) {
@@ -199,7 +199,7 @@ static pph_status remember(pph_talk *talk, const char *words, pph_error *err)
     item.tags = tags;
     item.tag_count = PPH_COUNT(tags);
     PPH_AUTO(pph_future_free) pph_future *future = pph_memory_add(talk->store.memory, &item);
-    PPH_TRY(pph_block_on(future, err));
+    PPH_TRY(pph_loading_wait(talk->loading, future, err));
     const pph_memory_added *added = ((const pph_memory_additions *)pph_future_value(future))->items;
     char id[PPH_MEMORY_ID_TEXT];
     printf("%s %s\n",

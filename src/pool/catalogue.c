@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "pool/catalogue_file.h"
 #include "weights/folder.h"
 #include <dirent.h>
 #include <limits.h>
@@ -273,6 +274,78 @@ static pph_status resolve(const char *found, char **path, pph_error *err)
     return *path ? PPH_OK : PPH_FAIL_MEMORY(err, strlen(found) + 1);
 }
 
+/* ---- one file of a model ---- */
+
+/* The file in one place; *out stays NULL where the model is not there at all, and where it is without that
+ * file, which *why tells then.
+ * place  PPH_CATALOGUE_MODELS, with its folder, or PPH_CATALOGUE_HUB */
+static pph_status file_in_place(const pph_catalogue *c, const char *folder,
+                                pph_catalogue_place place, const char *id, const char *word,
+                                char **out, pph_error *why, pph_error *err)
+{
+    pph_str owner, rest;
+    PPH_AUTO(pph_free_at) char *at = NULL;
+    PPH_AUTO(pph_free_at) char *files = NULL;
+    if (!split_id(id, &owner, &rest))
+        return PPH_OK;
+    PPH_TRY(place == PPH_CATALOGUE_HUB ? look_in_hub(c->hub, owner, rest, &at, err)
+                                       : look_in_models(folder, owner, rest, &at, err));
+    if (!at || pph_file_look(at) != PPH_FILE_FOLDER)
+        return PPH_OK;
+    PPH_TRY(pph_folder_find(&files, at, err));
+    pph_error reason;
+    pph_status status = pph_catalogue_file_find(out, files, id, word, &reason);
+    if (status == PPH_OK)
+        return PPH_OK;
+    if (status != PPH_NOT_FOUND)
+        return PPH_FAIL(err, status, "%s", reason.message);
+    *why = reason;
+    return PPH_OK;
+}
+
+/* "owner/name:word", where no such path is there. */
+static pph_status find_file(const pph_catalogue *c, const char *name, const char *id,
+                            const char *word, char **path, pph_catalogue_place *place,
+                            pph_error *err)
+{
+    pph_error why = {0};
+    PPH_AUTO(pph_free_at) char *at = NULL;
+    *place = PPH_CATALOGUE_MODELS;
+    for (size_t i = 0; !at && i < c->model_count; i++)
+        PPH_TRY(file_in_place(c, c->models[i], *place, id, word, &at, &why, err));
+    if (!at && c->hub) {
+        *place = PPH_CATALOGUE_HUB;
+        PPH_TRY(file_in_place(c, NULL, *place, id, word, &at, &why, err));
+    }
+    if (at) {
+        *path = PPH_TAKE(at);
+        return PPH_OK;
+    }
+    if (why.status != PPH_OK)
+        return PPH_FAIL(err, why.status, "%s", why.message);
+    return PPH_FAIL(err, PPH_NOT_FOUND,
+                    "%.100s: no such model: there is no such path here, and no '%.80s' in "
+                    "PARAPHYM_MODELS (%.60s%s) or in the hub's cache (%.80s); 'paraphym pull "
+                    "%.100s' fetches it",
+                    name, id, c->model_count ? c->models[0] : "not set",
+                    c->model_count > 1 ? ", ..." : "", c->hub ? c->hub : "none", name);
+}
+
+/* The id before a colon, on the heap, or NULL in *id; and what stands behind it. */
+static pph_status split_file(const char *name, char **id, const char **word, pph_error *err)
+{
+    size_t size = strcspn(name, ":");
+    PPH_AUTO(pph_free_at) char *before = pph_str_copy((pph_str){name, size});
+    *id = NULL;
+    if (!before)
+        return PPH_FAIL_MEMORY(err, size + 1);
+    if (!name[size] || !pph_catalogue_is_id(before))
+        return PPH_OK;
+    *word = name + size + 1;
+    *id = PPH_TAKE(before);
+    return PPH_OK;
+}
+
 pph_status pph_catalogue_find(const pph_catalogue *catalogue, const char *name, char **path,
                               pph_catalogue_place *place, pph_error *err)
 {
@@ -282,6 +355,15 @@ pph_status pph_catalogue_find(const pph_catalogue *catalogue, const char *name, 
     PPH_TRY(check_name(name, err));
     pph_file_kind kind = pph_file_look(name);
     bool here = kind != PPH_FILE_MISSING, id = split_id(name, &owner, &rest);
+    PPH_AUTO(pph_free_at) char *of = NULL;
+    const char *word = NULL;
+    PPH_TRY(split_file(name, &of, &word, err));
+    if (of && !here) {
+        PPH_TRY(find_file(catalogue, name, of, word, path, &found, err));
+        if (place)
+            *place = found;
+        return PPH_OK;
+    }
     if (id && !(here && (is_model(name) || kind == PPH_FILE_REGULAR)))
         PPH_TRY(look_up(catalogue, owner, rest, &at, &found, err));
     if (!at && !here && id)

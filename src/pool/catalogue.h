@@ -7,6 +7,9 @@
  *   3. the built-in models: <folder>/<name>, of an id without an owner
  * What is found must be a model by its looks: a folder with config.json or GGUF, a cache entry, or a
  * .gguf file.
+ *
+ * "owner/name:file" is one file of a model in the first two of these: by its path there, by its name, or, of GGUF
+ * models, by a part of the name such as Q4_K_M. So a pull names it too.
  * Source  huggingface_hub, "Understand caching" and "Environment variables" */
 #ifndef PPH_POOL_CATALOGUE_H
 #define PPH_POOL_CATALOGUE_H
@@ -50,7 +53,7 @@ const char *pph_catalogue_hub(const pph_catalogue *catalogue);
  * place   may be NULL
  * Errors  PPH_INVALID_ARGUMENT (empty, longer than 4096 bytes, control characters), PPH_NOT_FOUND
  *         (the sentence says where it looked), those of pph_folder_find (a cache entry without its
- *         snapshot), PPH_OUT_OF_MEMORY */
+ *         snapshot) and of pph_catalogue_file_find, PPH_OUT_OF_MEMORY */
 PPH_CHECKED pph_status pph_catalogue_find(const pph_catalogue *catalogue, const char *name,
                                           char **path, pph_catalogue_place *place, pph_error *err);
 

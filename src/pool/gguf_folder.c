@@ -46,6 +46,15 @@ pph_status pph_gguf_folder_list(pph_gguf_folder *out, const char *folder, pph_er
     return PPH_OK;
 }
 
+/* Whether it is a snapshot in a hub's cache: what stands there is of one model, in as many types. */
+static bool is_snapshot(const char *folder)
+{
+    const char *name = pph_path_name(folder);
+    static const char above[] = "/snapshots/";
+    return name - folder >= (long)strlen(above) &&
+           memcmp(name - strlen(above), above, strlen(above)) == 0;
+}
+
 pph_status pph_gguf_folder_beside(char **out, pph_gguf_folder *files, const char *model,
                                   pph_error *err)
 {
@@ -62,7 +71,7 @@ pph_status pph_gguf_folder_beside(char **out, pph_gguf_folder *files, const char
     }
     PPH_TRY(pph_folder_find(&folder, model, err));
     PPH_TRY(pph_gguf_folder_list(files, folder, err));
-    if (files->visions == 1 && files->models == 1)
+    if (files->visions == 1 && (files->models == 1 || is_snapshot(folder)))
         *out = PPH_TAKE(files->vision);
     return PPH_OK;
 }

@@ -19,7 +19,7 @@ PPH_CHECKED pph_status pph_gguf_folder_list(pph_gguf_folder *out, const char *fo
 void pph_gguf_folder_deinit(pph_gguf_folder *files);
 
 /* The picture part of a model's file: the file beside it that is called "mmproj-" and its own name; else the only
- * one, where the model is the only one too.
+ * one, where the model is the only one too, or all are of one model in a hub's cache.
  * out     a copy, or NULL; free with pph_free
  * files   what stands in the folder, where it was looked for; {0}, deinit it also after a failure
  * Errors  those of pph_folder_find; PPH_OUT_OF_MEMORY */

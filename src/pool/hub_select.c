@@ -3,9 +3,9 @@
 #include "pool/hub_inside.h"
 
 #include "base/file.h"
+#include "pool/hub_meant.h"
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define INDEX_NAME "model.safetensors.index.json"
 
@@ -55,48 +55,6 @@ static bool is_module(const char *name)
 
 /* ---- one file ---- */
 
-/* "name-00001-of-00003.gguf": the length of what is before the number; 0 for what is no part. */
-static size_t part_stem(const char *name)
-{
-    size_t size = strlen(name), tail = strlen("-00001-of-00003.gguf");
-    unsigned number, count;
-    int length = 0;
-    if (size <= tail ||
-        sscanf(name + size - tail, "-%5u-of-%5u.gguf%n", &number, &count, &length) != 2 ||
-        (size_t)length != tail)
-        return 0;
-    return size - tail;
-}
-
-static bool holds(const char *text, const char *part)
-{
-    size_t size = strlen(part);
-    for (; *text; text++)
-        if (strncasecmp(text, part, size) == 0)
-            return true;
-    return false;
-}
-
-static bool is_picture_part(const char *name)
-{
-    return ends(name, ".gguf") && holds(pph_path_name(name), "mmproj");
-}
-
-/* Whether the file is meant: by its path, by its last name, or as the GGUF with this in its name. A GGUF in
- * parts counts with its first. */
-static bool is_meant(const pph_hub_file *file, const char *asked, int way)
-{
-    size_t stem = part_stem(file->name);
-    if (way == 0)
-        return strcmp(file->name, asked) == 0;
-    if (way == 1)
-        return strcmp(pph_path_name(file->name), asked) == 0;
-    if (!ends(file->name, ".gguf") || is_picture_part(file->name) || strchr(asked, '/') ||
-        (stem && strncmp(file->name + stem, "-00001-", 7) != 0))
-        return false;
-    return holds(pph_path_name(file->name), asked);
-}
-
 /* Some names of an ending, for a sentence. */
 static void list_names(const pph_hub_listing *listing, const char *suffix, char *text, size_t room)
 {
@@ -121,9 +79,9 @@ static pph_status select_one(pph_hub_listing *listing, const pph_hub_request *re
     char names[256];
     pph_hub_file *found = NULL;
     size_t count = 0;
-    for (int way = 0; way < 3 && !count; way++)
+    for (int way = 0; way < PPH_HUB_WAYS && !count; way++)
         for (size_t i = 0; i < listing->count; i++)
-            if (is_meant(&listing->files[i], request->file, way)) {
+            if (pph_hub_meant(listing->files[i].name, request->file, (pph_hub_way)way)) {
                 found = found ? found : &listing->files[i];
                 count++;
             }
@@ -137,9 +95,9 @@ static pph_status select_one(pph_hub_listing *listing, const pph_hub_request *re
                         request->model, request->file, count, names);
     found->wanted = true;
     *main = found;
-    size_t stem = part_stem(found->name);
+    size_t stem = pph_hub_meant_stem(found->name);
     for (size_t i = 0; stem && i < listing->count; i++)
-        if (part_stem(listing->files[i].name) == stem &&
+        if (pph_hub_meant_stem(listing->files[i].name) == stem &&
             strncmp(listing->files[i].name, found->name, stem) == 0)
             listing->files[i].wanted = true;
     return PPH_OK;
@@ -153,8 +111,8 @@ static pph_status select_projector(pph_hub_listing *listing, const pph_hub_reque
     for (size_t kind = 0; kind < PPH_COUNT(kinds); kind++)
         for (size_t i = 0; i < listing->count; i++) {
             const char *name = pph_path_name(listing->files[i].name);
-            bool other = kind == 0 && holds(name, "bf16");
-            if (is_picture_part(name) && holds(name, kinds[kind]) && !other) {
+            bool other = kind == 0 && pph_hub_meant_holds(name, "bf16");
+            if (pph_hub_meant_projector(name) && pph_hub_meant_holds(name, kinds[kind]) && !other) {
                 listing->files[i].wanted = true;
                 return PPH_OK;
             }

@@ -50,8 +50,9 @@ def tower(width, hidden, into):
     return tensors
 
 
-def language_model(folder, context=512, sees=False):
-    """A decoder of random numbers whose tokens are bytes, as a folder of the hub has it; a LLaVA if it sees."""
+def language_model(folder, context=512, sees=False, ends=True):
+    """A decoder of random numbers whose tokens are bytes, as a folder of the hub has it; a LLaVA if it sees. One that
+    does not end never finds its end token the most probable."""
     width, hidden, layers, vocabulary = 32, 64, 2, 258
     noise = random.Random(5)
     tensors = {"model.embed_tokens.weight": (vocabulary, width), "model.norm.weight": (width,),
@@ -71,7 +72,11 @@ def language_model(folder, context=512, sees=False):
                 "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
         config = {"model_type": "llava", "text_config": config, "vision_config": seen, "vision_feature_layer": -1}
     folder.mkdir()
-    write_tensors(folder, {name: drawn(shape, noise) for name, shape in tensors.items()})
+    made = {name: drawn(shape, noise) for name, shape in tensors.items()}
+    if not ends:
+        head = next(name for name in made if name.endswith("lm_head.weight"))
+        made[head] = made[head][0], made[head][1][:-4 * width] + bytes(4 * width)
+    write_tensors(folder, made)
     (folder / "config.json").write_text(json.dumps(config))
     write_tokenizer(folder)
     return folder

@@ -103,6 +103,25 @@ def test_the_built_in_models_remember():
         assert b"black\n" in again.stdout and b"top right\n" in again.stdout, again
 
 
+def test_a_picture_part_that_is_named():
+    with Home() as home:
+        sees, eyes = home.path / "sees.gguf", home.path / "eyes" / "other.gguf"
+        eyes.parent.mkdir()
+        done = home.run("convert", ROOT / "models" / "tiny-llava", sees, "--projector", eyes)
+        assert done.returncode == 0, done.stderr
+        shown = f"/image {EXAMPLES / 'heart-and-ring.png'}\nWhat colour is the ring?\n"
+        chat = ["chat", "-t", "0", "--no-memory", "-m", sees]
+        said = home.run(*chat, "--projector", eyes, stdin=shown)
+        assert said.returncode == 0 and b"black\n" in said.stdout, said
+        said = home.run(*chat, stdin=shown)
+        assert said.returncode == 1 and b"no picture part" in said.stderr, said
+        said = home.run(*chat, "--projector", home.path / "no.gguf", stdin=shown)
+        assert said.returncode == 1 and b"no.gguf" in said.stderr, said
+        # It is the first model's: another has its own, or none.
+        said = home.run(*chat, "--projector", eyes, stdin=f"/model {ROOT / 'models' / 'tiny-llava'}\n" + shown)
+        assert said.returncode == 0 and b"black\n" in said.stdout, said
+
+
 def test_a_conversation_through_a_pipe():
     with Home() as home:
         said = home.turns("--no-memory", stdin="hello\n\n  \n//slash\nagain")

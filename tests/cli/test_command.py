@@ -5,18 +5,23 @@ status 1, never in a crash, with everything else still answered.
 """
 
 import base64
+import fcntl
 import http.server
 import json
 import math
 import os
 import pathlib
+import pty
+import select
 import shutil
 import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
+import time
 import zlib
 
 COMMAND, ROOT = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
@@ -387,6 +392,57 @@ def test_generate_is_interrupted():
             running.send_signal(signal.SIGINT)
             _, said = running.communicate(timeout=60)
             assert running.returncode == 130 and said == b"\n", (running.returncode, said)
+
+
+def interrupted_while_full(start):
+    """Ctrl-C until it ends, once its output stands still; how it ended."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    full = os.write(write, bytes(3900))
+    with start(stdout=write) as running:
+        os.close(write)
+        sizes = [0]
+        while sizes[-1] <= full or len(sizes) < 4 or len(set(sizes[-4:])) > 1:
+            time.sleep(0.1)
+            sizes.append(struct.unpack("i", fcntl.ioctl(read, termios.FIONREAD, b"0000"))[0])
+        deadline = time.monotonic() + 20
+        while running.poll() is None and time.monotonic() < deadline:
+            running.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        running.kill()
+        os.close(read)
+        return running.wait()
+
+
+def test_answers_are_interrupted():
+    """Of what is asked: the first Ctrl-C ends it in order, the second at once, whatever it hangs on."""
+    with Folder() as here:
+        sees = language_model(here.path / "sees", context=1 << 20, sees=True, ends=False)
+        long = ["-m", str(sees), "--max-tokens", "1000000", "-t", "0", "--template", "vicuna"]
+        for words in (["ask", *long, str(EXAMPLES / "red-circle.png"), "What is it?"], ["generate", *long, "x"]):
+            def start(**streams):
+                return subprocess.Popen([str(COMMAND), *words], stderr=subprocess.PIPE, **streams)
+
+            with start(stdout=subprocess.PIPE) as running:
+                assert running.stdout.read(1)
+                running.send_signal(signal.SIGINT)
+                _, said = running.communicate(timeout=60)
+                assert running.returncode == 130 and said == b"\n", (running.returncode, said)
+            # Nobody reads what it writes: it is not through with the first one when the second comes.
+            assert -signal.SIGINT in (interrupted_while_full(start) for _ in range(5))
+            # Nobody writes what it loads: the question is over at the first one, the load only at the second.
+            tokenizer = sees / "tokenizer.json"
+            content = tokenizer.read_bytes()
+            tokenizer.unlink()
+            os.mkfifo(tokenizer)
+            with start(stdout=subprocess.DEVNULL) as running, open(tokenizer, "wb"):
+                running.send_signal(signal.SIGINT)
+                assert select.select([running.stderr], [], [], 60)[0] and running.stderr.read(1) == b"\n"
+                assert running.poll() is None
+                running.send_signal(signal.SIGINT)
+                assert running.wait(60) == -signal.SIGINT, running.returncode
+            tokenizer.unlink()
+            tokenizer.write_bytes(content)
 
 
 def test_convert():
@@ -974,6 +1030,58 @@ def test_rerank_orders():
         assert paraphym("rerank", "--truncate", "red", "red " * 20, model=model).returncode == 0
         card, = lines(paraphym("models", "--json", model))
         assert card["capabilities"] == ["rerank"] and card["supported"]
+
+
+def shown_while_loading(slow, *arguments, model):
+    """What the command writes to a terminal's stderr, and its output. A file that its load reads is a pipe, through
+    which it comes only once the line stands there."""
+    content = slow.read_bytes()
+    slow.unlink()
+    os.mkfifo(slow)
+    ours, theirs = pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PARAPHYM_")}
+    running = subprocess.Popen([str(COMMAND), *map(str, arguments)], stdout=subprocess.PIPE, stderr=theirs,
+                               env=environment | {"PARAPHYM_MODEL": str(model), "HF_HUB_CACHE": "/no/such/cache"})
+    os.close(theirs)
+    said = b""
+    try:
+        while b"loading the model" not in said:
+            assert select.select([ours], [], [], 60)[0], (arguments, said)
+            said += os.read(ours, 4096)
+        with open(slow, "wb") as pipe:
+            pipe.write(content)
+        out = running.communicate(timeout=60)[0]
+    finally:
+        running.kill()
+        while select.select([ours], [], [], 0)[0]:
+            try:
+                said += os.read(ours, 4096)
+            except OSError:  # nobody has the other end any more
+                break
+        os.close(ours)
+        slow.unlink()
+        slow.write_bytes(content)
+    assert running.returncode == 0, (arguments, said)
+    return said.decode(), out
+
+
+def test_a_load_is_shown_on_a_terminal():
+    tap.need_terminals()
+    with Folder() as here:
+        embeds, writes = here.model(), language_model(here.path / "writes")
+        sees, store = language_model(here.path / "sees", sees=True), here.path / "memory.db"
+        red = EXAMPLES / "red-circle.png"
+        memory = ["--store", store, "--embedding-model", embeds]
+        for model, *arguments in ((embeds, "embed", "--text", "red"), (embeds, "similarity", "--text", "red", red),
+                                  (embeds, "memory", "add", *memory, "red"), (embeds, "search", *memory, "red"),
+                                  (writes, "generate", "-t", "0", "--max-tokens", "3", "x"),
+                                  (sees, "ask", "-t", "0", "--template", "vicuna", "--max-tokens", "3", red, "x")):
+            slow = model / ("preprocessor_config.json" if model == embeds else "tokenizer.json")
+            said, out = shown_while_loading(slow, *arguments, model=model)
+            assert said.endswith("\r\x1b[K"), (arguments, said)  # nothing of it stays
+            plain = paraphym(*arguments, model=model)
+            assert plain.returncode == 0 and b"loading" not in plain.stderr
+            assert out == plain.stdout or arguments[0] == "memory", (arguments, out)
 
 
 tap.run(sys.modules[__name__])

@@ -324,6 +324,45 @@ def test_single_files():
         fails(cache, hub, "a/b:m-", says="may be 3 of its files")
 
 
+def test_a_file_that_then_runs():
+    """By the words that it was pulled by every command finds it, its picture part too, whatever types stand there."""
+    def run(cache, hub, *arguments):
+        return subprocess.run([str(COMMAND), *map(str, arguments)], capture_output=True, timeout=60,
+                              env=environment(cache, hub, {}))
+
+    red = MODEL / "examples" / "red-circle.png"
+    with Cache() as cache:
+        for kind in ("f16", "q8_0"):
+            done = subprocess.run([str(COMMAND), "convert", "--type", kind, "--projector",
+                                   cache.path / "mmproj-f16.gguf", MODEL.parent / "tiny-llava",
+                                   cache.path / f"tiny-{kind}.gguf"], capture_output=True, timeout=60)
+            assert done.returncode == 0, done.stderr
+        files = {path.name: path.read_bytes() for path in cache.path.glob("*.gguf")}
+        model = Model(files, large=files)
+        assert len(model.files) == 3
+        with Hub({"a/b": model}) as hub:
+            asked = ["ask", "-t", "0", "-m", "a/b:F16", red, "What do you see?"]
+            told = run(cache, hub, *asked)
+            assert told.returncode == 1 and b"'paraphym pull a/b:F16' fetches it" in told.stderr, told.stderr
+            pulls(cache, hub, "a/b:tiny-f16.gguf", "--projector")
+            told = run(cache, hub, *asked)
+            assert told.returncode == 0 and told.stdout == b"a large red circle in the centre\n", told
+            told = run(cache, hub, "generate", "-m", "a/b:q8_0", "x")
+            assert told.returncode == 1 and b"of GGUF there is" in told.stderr and b"tiny-f16.gguf" in told.stderr
+            pulls(cache, hub, "a/b:q8_0")
+            for word in ("q8_0", "f16"):
+                told = run(cache, hub, "ask", "-t", "0", "-m", f"a/b:{word}", red, "What do you see?")
+                assert told.returncode == 0 and b"circle" in told.stdout, told
+            for command in (["generate", "--max-tokens", "2", "-m", "a/b:q8_0", "x"],
+                            ["tokenize", "-m", "a/b:q8_0", "x"], ["models", "a/b:q8_0"],
+                            ["bench", "vision", "--runs", "1", "-m", "a/b:F16"],
+                            ["convert", "a/b:q8_0", cache.path / "again.gguf"]):
+                told = run(cache, hub, *command)
+                assert told.returncode == 0, (command, told.stderr)
+            told = run(cache, hub, "generate", "-m", "a/b:tiny", "x")
+            assert told.returncode == 1 and b"may be 2 of its files" in told.stderr, told.stderr
+
+
 def test_broken_off_and_gone_on_with():
     size = len(LARGE)
     for action in (cut(1000, times=3), cut(0, times=1), stall(70000)):

@@ -147,6 +147,68 @@ static void test_hub(void **state)
     pph_catalogue_free(&catalogue);
 }
 
+/* "owner/name:word": the file that a pull by these words brought. */
+static void test_files_of_models(void **state)
+{
+    (void)state;
+    static const char q4[] = "hub/models--a--b/snapshots/x/m-Q4_K_M.gguf";
+    static const char f32[] = "hub/models--a--b/snapshots/x/big/m-F32-00001-of-00002.gguf";
+    put("hub/models--a--b/refs/main", "x");
+    put("hub/models--a--b/blobs/1", "GGUF");
+    link_to(q4, "../../blobs/1");
+    put("hub/models--a--b/snapshots/x/m-Q8_0.gguf", "GGUF");
+    put("hub/models--a--b/snapshots/x/mmproj-m-Q4_K_M.gguf", "GGUF");
+    put(f32, "GGUF");
+    put("hub/models--a--b/snapshots/x/big/m-F32-00002-of-00002.gguf", "GGUF");
+    link_to("hub/models--a--b/snapshots/x/m-Q2_K.gguf", "../../blobs/gone");
+    put("hub/models--a--b/snapshots/x/tokenizer.json", "{}");
+    put("hub/models--a--b/snapshots/old/m-Q5_0.gguf", "GGUF");
+    put("hub/models--a--gone/refs/main", "x");
+    put("hub/models--a--gone/snapshots/y/m.gguf", "GGUF");
+    put("hub/models--a--two/snapshots/x/p-Q4_0.gguf", "GGUF");
+    put("hub/models--a--two/snapshots/x/p-Q4_1.gguf", "GGUF");
+    put("models/a/b/m-Q6_K.gguf", "GGUF");
+    put("models/c.gguf", "GGUF");
+    pph_catalogue *catalogue = catalogue_of(at("models"), at("hub"), NULL);
+    finds(catalogue, "a/b:m-Q4_K_M.gguf", at(q4), PPH_CATALOGUE_HUB);
+    finds(catalogue, "a/b:q4_k_m", at(q4), PPH_CATALOGUE_HUB);
+    finds(catalogue, "a/b:F32", at(f32), PPH_CATALOGUE_HUB);
+    finds(catalogue, "a/b:big/m-F32-00001-of-00002.gguf", at(f32), PPH_CATALOGUE_HUB);
+    finds(catalogue, "a/b:mmproj-m-Q4_K_M.gguf",
+          at("hub/models--a--b/snapshots/x/mmproj-m-Q4_K_M.gguf"), PPH_CATALOGUE_HUB);
+    finds(catalogue, "a/b:tokenizer.json", at("hub/models--a--b/snapshots/x/tokenizer.json"),
+          PPH_CATALOGUE_HUB);
+    /* A folder of one's own comes first; what it has not the cache may have. */
+    finds(catalogue, "a/b:Q6_K", at("models/a/b/m-Q6_K.gguf"), PPH_CATALOGUE_MODELS);
+    misses(catalogue, "a/b:Q5_0", PPH_NOT_FOUND, "m-Q8_0.gguf");
+    misses(catalogue, "a/b:Q5_0", PPH_NOT_FOUND, "'paraphym pull a/b:Q5_0' fetches it");
+    misses(catalogue, "a/b:Q2_K", PPH_NOT_FOUND, "has no file 'Q2_K'"); /* its link leads nowhere */
+    misses(catalogue, "a/b:m-F32-00002-of-00002", PPH_NOT_FOUND, "has no file");
+    misses(catalogue, "a/two:Q4", PPH_INVALID_ARGUMENT, "may be 2 of its files");
+    misses(catalogue, "a/b:", PPH_INVALID_ARGUMENT, "behind the colon");
+    misses(catalogue, "a/x:Q4_K_M", PPH_NOT_FOUND, "'paraphym pull a/x:Q4_K_M' fetches it");
+    misses(catalogue, "a/x:Q4_K_M", PPH_NOT_FOUND, at("hub"));
+    misses(catalogue, "a/gone:m.gguf", PPH_NOT_FOUND, "download the model again");
+    misses(catalogue, "c:c.gguf", PPH_NOT_FOUND, "no such model"); /* a file has none in it */
+    /* Nothing else is reached: neither by the word nor by what stands before it, nor from outside. */
+    misses(catalogue, "a/b:../../blobs/1", PPH_NOT_FOUND, "has no file");
+    misses(catalogue, "a/b:../old/m-Q5_0.gguf", PPH_NOT_FOUND, "has no file");
+    misses(catalogue, "../hub/models--a--b:Q8_0", PPH_NOT_FOUND, "no such file or folder");
+    char *found = NULL;
+    assert_int_equal(pph_catalogue_find_id(catalogue, "a/b:Q8_0", &found, NULL, NULL),
+                     PPH_INVALID_ARGUMENT);
+    /* A path that is there comes first. */
+    put("a:b.gguf", "GGUF");
+    char before[512];
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(at("")), 0);
+    assert_int_equal(pph_catalogue_find(catalogue, "a:b.gguf", &found, NULL, NULL), PPH_OK);
+    assert_string_equal(found, "a:b.gguf");
+    assert_int_equal(chdir(before), 0);
+    pph_free(found);
+    pph_catalogue_free(&catalogue);
+}
+
 static void test_order(void **state)
 {
     (void)state;
@@ -290,6 +352,8 @@ static pph_status use_all(void)
     PPH_TRY(pph_catalogue_new(&catalogue, &options, NULL));
     PPH_TRY(pph_catalogue_all(catalogue, &list, NULL));
     PPH_TRY(pph_catalogue_describe(catalogue, "a/b", &clip, NULL));
+    PPH_AUTO(pph_free_at) char *file = NULL;
+    PPH_TRY(pph_catalogue_find(catalogue, "a/b:config.json", &file, NULL, NULL));
     return pph_catalogue_describe(catalogue, "q", &gguf, NULL);
 }
 
@@ -327,7 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_ids),         CASE(test_hostile_names), CASE(test_folders_of_models),
         CASE(test_hub),         CASE(test_order),         CASE(test_paths_come_first),
-        CASE(test_environment), CASE(test_list),
+        CASE(test_environment), CASE(test_list),          CASE(test_files_of_models),
 #ifdef PPH_FAULTS
         CASE(test_no_memory),
 #endif

@@ -5,6 +5,7 @@
 
 #include "../runtime/http_server.h"
 #include "base/file.h"
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const pph_input cat = {PPH_INPUT_IMAGE_BYTES, "pc", 2}; /* rows c, d, e */
@@ -475,6 +476,81 @@ static void test_downloads(void **unused)
     http_server_stop(&server);
 }
 
+/* In the child: a question, and how it and its stream ended, is told at once. */
+static bool is_unavailable(pph_future *future, pph_stream *stream)
+{
+    pph_error how = {0}, end = {0};
+    void *chunk;
+    size_t size;
+    bool right = pph_future_status(future, &how) == PPH_RUNTIME_UNAVAILABLE && how.message[0] &&
+                 pph_block_on(future, NULL) == PPH_RUNTIME_UNAVAILABLE;
+    if (stream)
+        right = right && pph_stream_next(stream, -1, &chunk, &size, &end) == PPH_STREAM_END &&
+                end.status == PPH_RUNTIME_UNAVAILABLE;
+    pph_stream_free(&stream);
+    pph_future_free(&future);
+    return right;
+}
+
+static bool all_is_unavailable(language_pool *own)
+{
+    const pph_generate_options options = greedy(5);
+    const pph_message said[] = {
+        {.role = PPH_ROLE_USER, .text = "?", .pictures = &cat, .picture_count = 1}};
+    const pph_input named[] = {pph_input_file("/no/such/picture.png"),
+                               pph_input_url("http://127.0.0.1:1/")};
+    pph_generation *second = NULL;
+    pph_stream *stream = NULL;
+    pph_future *future = pph_generation_ask(own->model, &cat, 1, "?", &options, &stream);
+    bool right = is_unavailable(future, stream);
+    for (size_t i = 0; i < PPH_COUNT(named); i++)
+        right = right && is_unavailable(ask(own->model, &named[i], 1, "?", 5), NULL);
+    right = right &&
+            is_unavailable(pph_generation_chat(own->model, said, 1, &options, NULL), NULL) &&
+            is_unavailable(pph_generation_warm(own->model, said, 1), NULL) &&
+            is_unavailable(pph_generation_generate(own->model, "x", &options, NULL), NULL);
+    pph_generation_options chosen = pph_generation_defaults();
+    return right && pph_generation_open_kind(&second, own->pool, &lang_kind, "lang", &chosen,
+                                             NULL) == PPH_RUNTIME_UNAVAILABLE;
+}
+
+/* Would be wrong: a child that waits for threads which are its parent's alone, be it for a new question or for one
+ * that was under way; one that cannot close what it has, and so cannot exit; a parent that is disturbed by it. */
+static void test_fork(void **unused)
+{
+    (void)unused;
+    lang_reset();
+    language_pool own = open_pool();
+    all_is_well(&own, 1);
+    lang_set(&lang.hold_looks, true);
+    pph_stream *stream = NULL;
+    const pph_generate_options options = greedy(12);
+    pph_future *future = pph_generation_ask(own.model, &cat, 1, "and?", &options, &stream);
+    assert_true(lang_await(&lang.looks_begun, 2));
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        alarm(30);
+        bool right = is_unavailable(future, stream) && all_is_unavailable(&own);
+        pph_generation_close(&own.model);
+        pph_pool_close(&own.pool);
+        _exit(right && !own.model && !own.pool ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    lang_set(&lang.hold_looks, false);
+    char text[1024], got[1024];
+    wanted("USER: cde\nand? ASSISTANT:", 12, text);
+    is_answer(future, "USER: cde\nand? ASSISTANT:", 12);
+    assert_int_equal(read_all(stream, got, sizeof got), PPH_OK);
+    assert_string_equal(got, text);
+    pph_stream_free(&stream);
+    pph_future_free(&future);
+    all_is_well(&own, 1);
+    language_close(&own);
+}
+
 #ifdef PPH_FAULTS
 /* Would be wrong: want of memory anywhere on a picture's way that is no answer. */
 static void test_no_memory(void **unused)
@@ -536,7 +612,7 @@ int main(void)
         cmocka_unit_test(test_bounded),    cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_blind),      cmocka_unit_test(test_failed_looks),
         cmocka_unit_test(test_cancel),     cmocka_unit_test(test_stalled_look),
-        cmocka_unit_test(test_downloads),
+        cmocka_unit_test(test_downloads),  cmocka_unit_test(test_fork),
 #ifdef PPH_FAULTS
         cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_shutdown),
 #endif
