@@ -5,7 +5,8 @@
 MODEL is a file of f16 or f32, in the current folder; --peer runs bench/peer_logits.py where llama.cpp is.
 For each type llama-quantize makes a file of it. The logits behind prompts of several lengths are compared
 with those that the program computes at --precision f32, which widens the same blocks exactly: the mean
-taken off, the cosine, and the error as a share of their size. The mean over the prompts, and the worst.
+taken off, the cosine, and the error as a share of their size. The mean over the prompts, and the worst;
+of prompts of which llama-server tells nothing, none.
 """
 import argparse
 import json
@@ -70,9 +71,11 @@ def main(given):
         model = f"{pathlib.Path(given.model).stem}-{kind}.gguf"
         subprocess.run([*peer, "quantize", given.model, model, kind], check=True)
         exact = ours(given.program, model, "f32")
-        lines = {"ours": ours(given.program, model, "auto"), "llama.cpp": theirs(peer, model)}
+        mine, other = ours(given.program, model, "auto"), theirs(peer, model)
         pathlib.Path(model).unlink()
-        pairs = {who: [likeness(*both) for both in zip(found, exact)] for who, found in lines.items()}
+        told_of = [i for i, found in enumerate(other) if found]
+        pairs = {who: [likeness(found[i], exact[i]) for i in told_of]
+                 for who, found in (("ours", mine), ("llama.cpp", other))}
         for who, found in pairs.items():
             print(f"{kind:8} {who:10} {told(found)}")
         ratio = [o[1] / t[1] for o, t in zip(pairs["ours"], pairs["llama.cpp"])]

@@ -2,7 +2,8 @@
 
     peer_logits.py quantize FROM TO TYPE      one GGUF file from another, by llama-quantize
     peer_logits.py logits MODEL COUNT         prompts as JSON strings, a line each, from standard input; of
-                                              each the COUNT highest log-probabilities, {token: value}
+                                              each the COUNT highest log-probabilities, {token: value}, or null
+                                              where it tells none
 
 It has llama-server compute them, one prompt at a time, nothing kept from one to the next.
 """
@@ -22,14 +23,15 @@ def free_port():
 
 
 def ask(port, prompt, count):
-    body = {"prompt": prompt, "n_predict": 8, "n_probs": count, "temperature": 0,
+    body = {"prompt": prompt, "n_predict": 1, "n_probs": count, "temperature": 0,
             "cache_prompt": False, "ignore_eos": True}
     request = urllib.request.Request(f"http://127.0.0.1:{port}/completion", json.dumps(body).encode(),
                                      {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=600) as answer:
         said = json.load(answer)
+    if "completion_probabilities" not in said:  # the first token ends the text or is no whole character
+        return None
     found = said["completion_probabilities"][0]["top_logprobs"]
-    # Nothing is told of a token that ends the text or is no whole character, unless others follow.
     return {str(p["id"]): p["logprob"] for p in found
             if p["logprob"] is not None and p["logprob"] > -1e4}
 
