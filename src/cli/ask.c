@@ -7,7 +7,8 @@
 
 enum { PICTURES = 256 };
 
-/* inputs    the words, of which the last is the question and leaves them
+/* part      the file that projector means
+ * inputs    the words, of which the last is the question and leaves them
  * question  what was read for "-" */
 typedef struct ask_work {
     const char *form, *projector, *question, *quantize;
@@ -16,6 +17,7 @@ typedef struct ask_work {
     pph_common common;
     pph_cli_inputs inputs;
     pph_input *pictures;
+    char *part;
     pph_buffer read;
     pph_answering answering;
 } ask_work;
@@ -25,6 +27,7 @@ static void ask_deinit(ask_work *work)
     pph_answering_close(&work->answering);
     pph_cli_inputs_deinit(&work->inputs);
     pph_free(work->pictures);
+    pph_free(work->part);
     pph_buffer_deinit(&work->read);
 }
 
@@ -69,7 +72,8 @@ static pph_status run(ask_work *work, pph_error *err)
     pph_answering *answering = &work->answering;
     pph_generation_options service = pph_generation_defaults();
     service.chat_template = work->form;
-    service.projector = work->projector;
+    PPH_TRY(pph_command_projector(work->projector, &work->part, err));
+    service.projector = work->part;
     PPH_TRY(pph_quantize_parse(work->quantize, &service.quantize, err));
     PPH_TRY(take_question(work, err));
     PPH_TRY(take_pictures(work, err));

@@ -31,6 +31,9 @@ static pph_status find_part(const pph_common *common, const char *projector, cha
 {
     PPH_AUTO(pph_free_at) char *model = NULL;
     PPH_AUTO(pph_free_at) char *path = NULL;
+    PPH_AUTO(pph_free_at) char *part = NULL;
+    PPH_TRY(pph_command_projector(projector, &part, err));
+    projector = part;
     if (!projector) {
         PPH_TRY(pph_command_language_model(common, &model, err));
         PPH_TRY(pph_gguf_folder_resolve(&path, model, err));

@@ -230,6 +230,22 @@ pph_status pph_command_named_model(const pph_common *common, char **out, pph_err
     return named ? find_named(named, out, err) : PPH_OK;
 }
 
+pph_status pph_command_projector(const char *named, char **out, pph_error *err)
+{
+    const char *colon = named ? strchr(named, ':') : NULL;
+    PPH_AUTO(pph_free_at)
+    char *id = colon ? pph_str_copy((pph_str){named, (size_t)(colon - named)}) : NULL;
+    *out = NULL;
+    if (!named)
+        return PPH_OK;
+    if (colon && !id)
+        return PPH_FAIL_MEMORY(err, strlen(named) + 1);
+    if (id && pph_catalogue_is_id(id) && pph_file_look(named) == PPH_FILE_MISSING)
+        return find_named(named, out, err);
+    *out = pph_str_copy(pph_str_view(named));
+    return *out ? PPH_OK : PPH_FAIL_MEMORY(err, strlen(named) + 1);
+}
+
 pph_status pph_command_model(const pph_common *common, char **out, pph_error *err)
 {
     return pph_command_model_or_built_in(pph_command_asked_for(common), "-m", out, err);

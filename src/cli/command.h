@@ -95,6 +95,9 @@ PPH_CHECKED pph_status pph_command_model_or_built_in(const char *named, const ch
 /* The model that -m or PARAPHYM_MODEL names; NULL: neither. Borrowed. */
 const char *pph_command_asked_for(const pph_common *common);
 #define PPH_BUILT_IN_NAME "tiny" /* of the built-in model */
+/* The picture part that --projector names: a path, or what the catalogue finds for owner/name:file. What is no such
+ * name is a path, there or not. NULL gives NULL. A copy on the heap. Errors: those of pph_catalogue_find. */
+PPH_CHECKED pph_status pph_command_projector(const char *named, char **out, pph_error *err);
 /* As pph_command_model, of models that write: the built-in one is another, and may not be there. */
 PPH_CHECKED pph_status pph_command_language_model(const pph_common *common, char **out,
                                                   pph_error *err);

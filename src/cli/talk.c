@@ -17,11 +17,13 @@ static pph_status open_generation(pph_talk *talk, const char *name, pph_generati
     pph_common common = talk->options.common;
     common.model = name ? name : common.model;
     PPH_AUTO(pph_free_at) char *found = NULL;
+    PPH_AUTO(pph_free_at) char *part = NULL;
     PPH_TRY(pph_command_language_model(&common, &found, err));
+    PPH_TRY(pph_command_projector(name ? NULL : talk->options.projector, &part, err));
     pph_generation_options service = pph_generation_defaults();
     service.precision = common.precision;
     service.chat_template = talk->options.form;
-    service.projector = name ? NULL : talk->options.projector;
+    service.projector = part;
     if (talk->options.quantize)
         PPH_TRY(pph_quantize_parse(talk->options.quantize, &service.quantize, err));
     service.priority = PPH_PRIORITY_INTERACTIVE;

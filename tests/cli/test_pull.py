@@ -359,6 +359,10 @@ def test_a_file_that_then_runs():
                             ["convert", "a/b:q8_0", cache.path / "again.gguf"]):
                 told = run(cache, hub, *command)
                 assert told.returncode == 0, (command, told.stderr)
+            told = run(cache, hub, *asked, "--projector", "a/b:mmproj-f16.gguf")
+            assert told.returncode == 0 and told.stdout == b"a large red circle in the centre\n", told
+            told = run(cache, hub, *asked, "--projector", "a/b:mmproj-f32.gguf")
+            assert told.returncode == 1 and b"'paraphym pull a/b:mmproj-f32.gguf' fetches it" in told.stderr, told
             told = run(cache, hub, "generate", "-m", "a/b:tiny", "x")
             assert told.returncode == 1 and b"may be 2 of its files" in told.stderr, told.stderr
 
