@@ -51,7 +51,7 @@ static pph_status write_expression(pph_buffer *out, const list *words, const cha
                                    pph_error *err)
 {
     for (size_t i = 0; i < words->count; i++) {
-        PPH_TRY(pph_buffer_print(out, err, i ? between : "\""));
+        PPH_TRY(pph_buffer_print(out, err, "%s", i ? between : "\""));
         PPH_TRY(pph_buffer_append(out, words->at[i].data, words->at[i].size, err));
         PPH_TRY(pph_buffer_append(out, "\"", 1, err));
     }
