@@ -16,6 +16,10 @@ SEEN = 128            # width of the tower's patch features
 BASE = 500000.0
 EPSILON = 1e-5
 CONTEXT = 1024
+# Heads that are shown what to look at where remembered lines are asked about, as (layer, head): at the
+# word that the question names, and at what the answer repeats.
+FINDS = ((2, 3),)
+COPIES = ((4, 3), (5, 3), (5, 4))
 SLOW = 6              # pairs of a head from this one on hardly turn within a context
 
 
@@ -53,18 +57,20 @@ class Block(torch.nn.Module):
         self.norm1 = torch.nn.Parameter(torch.ones(WIDTH))
         self.norm2 = torch.nn.Parameter(torch.ones(WIDTH))
 
-    def forward(self, x, turn, mask):
+    def forward(self, x, turn, mask, shown=()):
+        """Returns the next state, and of each (head, rows, columns) shown the scores [N,T]."""
         b, t, _ = x.shape
         h = F.rms_norm(x, (WIDTH,), self.norm1, EPSILON)
         qkv = linear(h, torch.cat((self.q, self.k, self.v))).view(b, t, 3 * HEADS, SIZE)
         qk, v = qkv.transpose(1, 2).split((2 * HEADS, HEADS), 1)
         q, k = rotated(qk, turn).bfloat16().split(HEADS, 1)
         score = (q @ k.mT).float() * SIZE ** -0.5 + mask
+        scores = [score[rows, head, columns] for head, rows, columns in shown]
         seen = score.softmax(-1).bfloat16() @ v.bfloat16()
         x = x + linear(seen.transpose(1, 2).reshape(b, t, WIDTH), self.o)
         h = F.rms_norm(x, (WIDTH,), self.norm2, EPSILON)
         gate, up = linear(h, torch.cat((self.gate, self.up))).split(INNER, -1)
-        return x + linear(F.silu(gate) * up, self.down)
+        return x + linear(F.silu(gate) * up, self.down), scores
 
 
 def rotated(x, turn):
@@ -93,18 +99,20 @@ class Decoder(torch.nn.Module):
         """[N,64,SEEN] features of the tower to [N,64,D] tokens."""
         return self.linear_2(F.gelu(self.linear_1(features)))
 
-    def forward(self, x, positions, mask, rows, depth):
+    def forward(self, x, positions, mask, rows, depth, shown):
         """x [B,T,D] are embedded tokens, positions [B,T], mask [B,1,T,T] to add. The first `rows`
-        rows go through all layers, the others through `depth`. Returns the state of the first ones
-        and, in a list, that of each layer."""
+        rows go through all layers, the others through `depth`; `shown` are (layer, head, rows,
+        columns). Returns the state of the first rows, in a list that of each layer, and the scores
+        of what is shown."""
         turn = self.cos[positions][:, None], self.sin[positions][:, None]
-        layers = []
+        layers, scores = [], []
         for i, block in enumerate(self.blocks):
             if i == depth:
                 x, mask, turn = x[:rows], mask[:rows], [part[:rows] for part in turn]
-            x = block(x, turn, mask)
+            x, found = block(x, turn, mask, [s[1:] for s in shown if s[0] == i])
             layers.append(x)
-        return x, layers
+            scores += found
+        return x, layers, scores
 
     def names(self, x):
         """What tokens in the middle of the layers tell, as logits of words, [N,D] to [N,V]."""
@@ -128,7 +136,7 @@ def begin(net):
       layer 1  heads 0 and 1 look for tokens before which stood what stands here
                heads 2 and 3 look for their own content
                head 4 looks at the few tokens before it
-      after    heads 0 to 2 look for their own content
+      after    heads 0 to 4 look for their own content
 
     and all of these copy what they find. One place of every embedding is the same at first: that is
     what a head that goes by position alone has to go by.
@@ -176,7 +184,7 @@ def begin(net):
     before(second, 4, 4, pairs[1:4], 1.2)
     copies(second, 4, codes[5], 0.5)
     for block in net.blocks[2:]:
-        for head, find, copy in zip(range(3), fresh(), fresh()):
+        for head, find, copy in zip(range(5), fresh(), fresh()):
             own(block, head, find, copy)
 
 

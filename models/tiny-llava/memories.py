@@ -225,25 +225,26 @@ def some_facts(rng, held, number, share=MADE_UP):
 
 
 def block(rng, held, lines=None, share=MADE_UP):
-    """(text of the block, [(question, answer)], [unanswerable question])."""
+    """(text of the block, [(question, answer, the line that tells)], [unanswerable question])."""
     lines = lines or (int(rng.integers(1, 6)) if rng.random() < 0.8 else int(rng.integers(6, 9)))
     facts, unknown = some_facts(rng, held, lines, share)
-    said, known = map(list, zip(*(line(rng, new) for new in facts)))
+    told_by = [line(rng, new) for new in facts]
+    said = [text for text, _ in told_by]
     if rng.random() < 0.2:
         said.insert(int(rng.integers(lines + 1)), beside(rng, facts, share))
-    return (HEAD + relevant(rng, said),
-            [(questions.people_write(rng, q), a) for some in known for q, a in some], unknown)
+    known = [(questions.people_write(rng, q), a, text) for text, some in told_by for q, a in some]
+    return HEAD + relevant(rng, said), known, unknown
 
 
 def halves(rng, text):
-    """(begin of a line of a block, the rest): each begin is that of one line alone."""
+    """[(begin of a line of a block, the rest, the line)]: each begin is that of one line alone."""
     said = [line.split("] ", 1)[1].split(" ") for line in text.splitlines()[1:]]
     found = []
     for words in said:
         alone = [k for k in range(1, len(words))
                  if sum(other[:k] == words[:k] for other in said) == 1]
         for k in sorted({choose(rng, alone) for _ in range(2)} if alone else ()):
-            found.append((" " + " ".join(words[:k]), " ".join(words[k:])))
+            found.append((" " + " ".join(words[:k]), " ".join(words[k:]), " ".join(words)))
     return [found[i] for i in rng.permutation(len(found))]
 
 

@@ -116,7 +116,7 @@ def about_memories(rng, each):
             if made_up:
                 known = [k for k in known if memories.holds_made_up(k[1])]
             if known:
-                q, a = known[int(rng.integers(len(known)))]
+                q, a, _ = known[int(rng.integers(len(known)))]
                 found.append((name, f"USER: {text}\n{q} ASSISTANT:", None, a,
                               known[int(rng.integers(len(known)))][1]))
     for _ in range(each):

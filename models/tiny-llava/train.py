@@ -33,6 +33,7 @@ import decoder
 import memories
 import questions
 import scenes
+import sources
 import words
 
 clip_train = world.clip_script("train")
@@ -42,10 +43,8 @@ PICTURES = 30000
 LAYER = -2
 PATCHES = 64
 LENGTH = 256
-# From a step on, the share of RATES is that of the line through two steps, level before and behind.
-FALLS = ((0, (1150, 1.0), (2900, 0.0)), (2300, (2300, 0.343), (2700, 0.0)),
-         (2700, (2700, 0.4), (3900, 0.0)))
-STEPS = 3900
+STEPS = 7000
+FALL = (1500, STEPS)         # RATES hold up to the one, and fall evenly to nothing at the other
 WARM = 40
 # What a batch is made of, from a step on.
 #   rows     of questions; and probes, rows of names alone, or of names and pairs of names
@@ -55,21 +54,25 @@ WARM = 40
 #   weights  of the kinds of questions about a picture
 #   related  weight of the loss of how two things lie
 PHASES = (
-    (0, {"rows": 9, "probes": 5, "depth": decoder.NAMED, "shares": (0.0, 0.5, 0.15, 0.35),
+    (0, {"rows": 9, "probes": 5, "depth": decoder.NAMED, "shares": (0.0, 0.45, 0.12, 0.33, 0.1),
          "weights": {}, "related": 0.0}),
-    (100, {"rows": 9, "probes": 5, "depth": decoder.NAMED, "shares": (0.53, 0.33, 0.05, 0.09),
+    (100, {"rows": 9, "probes": 5, "depth": decoder.NAMED,
+           "shares": (0.53, 0.28, 0.05, 0.06, 0.08), "made_up": 0.4,
            "weights": {"colour": 1.0, "shape": 1.0, "size": 0.5, "count": 1.4, "presence": 1.8,
                        "place": 1.4, "relation": 2.2, "describe": 0.5}, "related": 0.0}),
-    (1150, {"rows": 10, "probes": 3, "depth": decoder.RELATED, "shares": (0.53, 0.34, 0.05, 0.08),
-           "weights": {"colour": 0.9, "shape": 1.2, "size": 0.4, "count": 2.0, "presence": 1.7,
-                       "place": 1.2, "relation": 3.4, "describe": 0.7}, "related": 0.5}),
-    (2700, {"rows": 12, "probes": 1, "depth": decoder.RELATED,
-            "shares": (0.34, 0.42, 0.09, 0.0, 0.15), "made_up": 0.5,
-            "weights": {"colour": 0.9, "shape": 1.2, "size": 0.4, "count": 2.5, "presence": 1.5,
+    (1150, {"rows": 10, "probes": 3, "depth": decoder.RELATED,
+            "shares": (0.52, 0.32, 0.05, 0.04, 0.07), "made_up": 0.4,
+            "weights": {"colour": 0.9, "shape": 1.2, "size": 0.4, "count": 2.0, "presence": 1.7,
+                        "place": 1.2, "relation": 3.4, "describe": 0.7}, "related": 0.5}),
+    (3000, {"rows": 12, "probes": 1, "depth": decoder.RELATED,
+            "shares": (0.42, 0.42, 0.06, 0.02, 0.08), "made_up": 0.5,
+            "weights": {"colour": 0.9, "shape": 1.5, "size": 0.4, "count": 2.5, "presence": 1.5,
                         "place": 1.2, "relation": 2.5, "describe": 1.5}, "related": 0.3}),
 )
 SIDE = 0.3                   # weight of the patches' own loss
 NAMES = 1.0                  # weight of the names' own loss
+LOOKS = 0.3                  # weight of what each head shown what to look at loses
+REPEATS_SHOWN = 40           # tokens of a row of repeats for which those heads are shown it
 KEEP = 50                    # steps between checkpoints
 RATES = {"muon": 0.006, "embed": 1.5e-3, "rest": 1.5e-3}
 
@@ -123,9 +126,6 @@ class Rows:
         self.pieces = np.array([i for i in range(words.FIRST_WORD - 256, self.size)
                                 if inverse[i].isascii() and inverse[i].islower()])
 
-    def ids(self, texts):
-        return [e.ids for e in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
-
     def picture(self, rng, index, weights):
         """(what stands before each question, the blank after it or not, questions, the scene)"""
         scene = clip_train.scene_of(self.objects[index])
@@ -142,7 +142,7 @@ class Rows:
             q, a, _ = asked.pop()
             prefix += f"{questions.MARKED.sub('', q)} ASSISTANT: {a} USER:"
             lead = " "
-        return prefix, [(lead + q, a, kind) for q, a, kind in asked], scene
+        return prefix, [(lead + q, a, kind, None) for q, a, kind in asked], scene
 
     def memory(self, rng, share):
         """Remembered lines and what is asked then; now and then turns of the conversation."""
@@ -151,37 +151,38 @@ class Rows:
             facts, unknown = memories.some_facts(rng, False, int(rng.integers(1, 6)), share)
             before, lead = "<s>USER:", " "
             if form < 0.09:
-                known = [(q, a, "memory") for f in facts for q, a in f[2]]
+                known = [(q, a, "memory", f[0]) for f in facts for q, a in f[2]]
                 before += "".join(f" {f[0]} ASSISTANT: {memories.NOTED} USER:" for f in facts)
             else:
-                known = [(q, memories.UNKNOWN, "does not know") for f in facts[:2]
+                known = [(q, memories.UNKNOWN, "does not know", None) for f in facts[:2]
                          for q, _ in f[2]]
         else:
             text, known, unknown = memories.block(rng, False, share=share)
-            known = [(q, a, "memory") for q, a in known]
+            known = [(q, a, "memory", line) for q, a, line in known]
             before, lead = "<s>USER: " + text + "\n", ""
             if form < 0.24:  # a turn about something else before it
                 said, answer = memories.told(rng, False)
                 before = f"<s>USER: {said} ASSISTANT: {answer} USER: {text}\n"
-        asked = known + [(q, memories.UNKNOWN, "does not know") for q in unknown]
-        asked += [(*memories.told(rng, False), "told") for _ in range(2)]
+        asked = known + [(q, memories.UNKNOWN, "does not know", None) for q in unknown]
+        asked += [(*memories.told(rng, False), "told", None) for _ in range(2)]
         return before, [(lead + asked[i][0], *asked[i][1:]) for i in rng.permutation(len(asked))]
 
     def lines(self, rng, share):
         """Remembered lines, and lines begun, to be ended as they stand there."""
         text = memories.block(rng, False, share=share)[0]
-        return "<s>USER: " + text + "\n", [(*half, "lines") for half in memories.halves(rng, text)]
+        return "<s>USER: " + text + "\n", [(begin, rest, "lines", line) for begin, rest, line
+                                           in memories.halves(rng, text)]
 
     def judge(self, rng, share):
         asked = []
         for _ in range(14):
             prompt, score, _ = memories.judged(rng, False)
-            asked.append((" " + prompt, score, "judge"))
+            asked.append((" " + prompt, score, "judge", None))
         return "<s>USER:", asked
 
     def repeats(self, rng):
-        """Ids and labels of words that repeat: all but the first round can be foretold. Half of
-        them are of few pieces, so that more than the token before has to be looked at."""
+        """(ids, labels, period) of words that repeat: all but the first round can be foretold. Half
+        of them are of few pieces, so that more than the token before has to be looked at."""
         period = int(rng.integers(6, 48))
         known = self.copied
         if rng.random() < 0.5:
@@ -190,20 +191,23 @@ class Rows:
         ids = np.resize(once, LENGTH)
         labels = np.full(LENGTH, -100)
         labels[period - 1:-1] = ids[period:]
-        return ids, labels
+        return ids, labels, period
 
     def batch(self, rng, phase):
         """A dict of arrays: ids, positions, segments, labels, answer [rows + probes,LENGTH]; and
-        lists: pictures (row, which), kinds of the answers, names and pairs (row, column, labels)."""
+        lists: pictures (row, which), kinds of the answers, names and pairs (row, column, labels),
+        finds and copies (row, column, column to look at)."""
         rows = phase["rows"]
         made = {n: np.full((rows + phase["probes"], LENGTH), v) for n, v in
                 (("ids", words.PAD), ("positions", 0), ("segments", -1), ("labels", -100),
                  ("answer", -1))}
-        made.update(pictures=[], kinds=[], names=[], pairs=[])
+        made.update(pictures=[], kinds=[], names=[], pairs=[], finds=[], copies=[])
         for r, form in enumerate(np.sort(rng.choice(len(phase["shares"]), rows,
                                                   p=phase["shares"]))):
             if form == 3:
-                made["ids"][r], made["labels"][r] = self.repeats(rng)
+                made["ids"][r], made["labels"][r], period = self.repeats(rng)
+                made["copies"] += [(r, int(t), int(t) + 1 - period) for t in
+                                   rng.integers(period - 1, LENGTH - 1, REPEATS_SHOWN)]
                 made["positions"][r] = np.arange(LENGTH) + int(rng.integers(64))
                 made["segments"][r] = 0
             elif form == 0:
@@ -217,7 +221,7 @@ class Rows:
         for r in range(rows, rows + phase["probes"]):
             scene = clip_train.scene_of(self.objects[self.pick(rng, made, r)])
             asked = [(phase["related"] and i % 3 and questions.pair(rng, scene)
-                      or questions.probe(rng, scene), None, None) for i in range(50)]
+                      or questions.probe(rng, scene), None, None, None) for i in range(50)]
             self.fill(made, r, "<s>USER: <image>\n", asked, scene)
         return made
 
@@ -229,35 +233,40 @@ class Rows:
         """Writes row r: the prefix and as many of the questions as fit, or nothing (False) where
         too few would. A question without an answer is a name alone."""
         parts = [questions.MARKED.split(q if kind in (None, "lines") else q + " ASSISTANT:")
-                 for q, _, kind in asked]
-        encoded = iter(self.ids([prefix] + [" " + t if a is None and not i else t
-                                            for ps, (_, a, _) in zip(parts, asked)
-                                            for i, t in enumerate(ps[::2])]
-                                + [" " + a + "</s>" for _, a, _ in asked if a is not None]))
+                 for q, _, kind, _ in asked]
+        texts = ([prefix] + [" " + t if a is None and not i else t
+                             for ps, (_, a, _, _) in zip(parts, asked)
+                             for i, t in enumerate(ps[::2])]
+                 + [" " + a + "</s>" for _, a, _, _ in asked if a is not None])
+        encoded = iter(self.tokenizer.encode_batch(texts, add_special_tokens=False))
         head = next(encoded)
+        source = sources.Sources(prefix, head)
+        head = head.ids
         if words.IMAGE in head:
             i = head.index(words.IMAGE)
             head = head[:i] + [words.IMAGE] * PATCHES + head[i + 1:]
         if len(head) > LENGTH - 40:
             return False
-        texts = [[next(encoded) for _ in ps[::2]] for ps in parts]
-        answers = [next(encoded) if a is not None else [] for _, a, _ in asked]
+        prompts = [[next(encoded) for _ in ps[::2]] for ps in parts]
+        answers = [next(encoded).ids if a is not None else [] for _, a, _, _ in asked]
         at = len(head)
         made["ids"][r, :at] = head
         made["positions"][r, :at] = np.arange(at)
         made["segments"][r, :at] = 0
-        for segment, (marks, prompt, answer, (_, _, kind)) in enumerate(
-                zip([ps[1::2] for ps in parts], texts, answers, asked), 1):
+        for segment, (marks, prompt, answer, (text, _, kind, line)) in enumerate(
+                zip([ps[1::2] for ps in parts], prompts, answers, asked), 1):
             ends = at + np.cumsum([len(t) for t in prompt])
             end = ends[-1] + len(answer)
             if end > LENGTH:
                 continue
-            made["ids"][r, at:end] = sum(prompt, []) + answer
+            made["ids"][r, at:end] = sum((t.ids for t in prompt), []) + answer
             made["positions"][r, at:end] = len(head) + np.arange(end - at)
             made["segments"][r, at:end] = segment
             made["names"] += [(r, column - 1, named(scene, m)) for column, m in zip(ends, marks)]
             if len(marks) == 2:
                 made["pairs"].append((r, ends[1] - 1, questions.related(scene, marks)))
+            if line is not None:
+                self.show(made, r, (at, int(ends[-1]) - 1), source, line, text, prompt[0], answer)
             if answer:
                 first = ends[-1] - 1
                 made["labels"][r, first:end - 1] = answer
@@ -265,6 +274,18 @@ class Rows:
                 made["kinds"].append(kind)
             at = end
         return True
+
+
+    @staticmethod
+    def show(made, r, where, source, line, text, prompt, answer):
+        """Notes what the question, which begins at where[0], and the answer, foretold from where[1]
+        on, have to look at in the line."""
+        made["finds"] += [(r, where[0] + i, j) for i, j in source.keys(line, text, prompt)]
+        found = source.copied(line, answer[:-1])
+        if found is not None:
+            left, start = found
+            made["copies"] += [(r, where[1] + i, start + i - left)
+                               for i in range(left, len(answer) - 1)]
 
 
 def named(scene, character):
@@ -382,8 +403,13 @@ class Run:
             seen = torch.from_numpy(self.rows.features[list(which)].astype(np.float32))
             mark = torch.from_numpy(made["ids"] == words.IMAGE)
             x = x.masked_scatter(mark[..., None], self.net.project(seen))
-        state, layers = self.net(x, torch.from_numpy(made["positions"]),
-                                 seen_by(made["segments"]), rows, phase["depth"])
+        shown = [(layer, head, made[what]) for what, heads in
+                 (("finds", decoder.FINDS), ("copies", decoder.COPIES)) if made[what]
+                 for layer, head in heads]
+        state, layers, scores = self.net(
+            x, torch.from_numpy(made["positions"]), seen_by(made["segments"]), rows,
+            phase["depth"], [(layer, head, *map(list, list(zip(*to))[:2]))
+                             for layer, head, to in shown])
         labels = torch.from_numpy(made["labels"][:rows])
         chosen = labels >= 0
         logits = self.net.logits(state[chosen])
@@ -401,6 +427,10 @@ class Run:
             pairs, also = self.middle(layers[decoder.RELATED - 1], made["pairs"],
                                       self.groups.pairs)
             beside, right = beside + phase["related"] * pairs, right + also
+        for score, (layer, head, to) in zip(scores, shown):
+            meant = torch.tensor([j for _, _, j in to])
+            beside = beside + LOOKS * F.cross_entropy(score, meant)
+            self.add(f"look {layer}.{head}", (score.argmax(-1) == meant).sum().item(), len(meant))
         return loss, beside, right
 
     def middle(self, state, marked, groups):
@@ -472,8 +502,7 @@ class Run:
 
 
 def rate_at(step):
-    points = [fall[1:] for fall in FALLS if fall[0] <= step][-1]
-    return min((step + 1) / WARM, float(np.interp(step, *zip(*points))))
+    return min((step + 1) / WARM, float(np.interp(step, FALL, (1.0, 0.0))))
 
 
 if __name__ == "__main__":
