@@ -7,7 +7,7 @@ one gets who answers about any object of the scene, or from any line, instead of
 `--questions FILE` writes the questions as JSON lines, with the answers of transformers, and the
 pictures beside it; answer.py has a program answer them; `--answers FILE` compares what it said.
 
-Usage: score.py [--model FOLDER] [--each 200] [--seed 2000] [--questions FILE] [--answers FILE]
+Usage: score.py [--model FOLDER] [--each 600] [--seed 2000] [--questions FILE] [--answers FILE]
 """
 import world  # first
 import argparse
@@ -219,7 +219,7 @@ def main(given):
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--model", type=pathlib.Path, default=world.HERE)
-    arguments.add_argument("--each", type=int, default=200)
+    arguments.add_argument("--each", type=int, default=600)
     arguments.add_argument("--seed", type=int, default=2000)
     arguments.add_argument("--questions", type=pathlib.Path)
     arguments.add_argument("--answers", type=pathlib.Path)
