@@ -185,14 +185,16 @@ static pph_cursor *cursor_of(const run *r, size_t layer, int what)
     return &r->room->cursor[layer * HANDED_OUT + (size_t)what];
 }
 
-/* The next outputs of a product for this member; false when none are left. */
-static bool next_outputs(const run *r, pph_cursor *cursor, const pph_linear *linear, size_t grain,
-                         size_t *first, size_t *last)
+/* The next outputs of a product for this member; false when none are left. Where rows are many, each piece
+ * costs a pass over them. */
+static bool next_outputs(const run *r, pph_cursor *cursor, const pph_linear *linear, size_t rows,
+                         size_t grain, size_t *first, size_t *last)
 {
     size_t total = pph_linear_outputs(linear), least = PIECE / pph_linear_inputs(linear);
-    if (pph_linear_input(linear) == PPH_Q8_0)
-        return pph_team_take(r->member, cursor, total, grain, least, first, last);
     size_t members = (size_t)r->member->count, share = (total + members - 1) / members;
+    if (pph_linear_input(linear) == PPH_Q8_0)
+        return pph_team_take(r->member, cursor, total, grain, rows > FEW ? share : least, first,
+                             last);
     size_t size = members == 1 ? share : PPH_MIN(PPH_MAX(share / CUTS, least), share);
     return pph_team_next(cursor, total, (size + grain - 1) / grain * grain, first, last);
 }
@@ -202,7 +204,7 @@ static pph_status part(run *r, pph_cursor *cursor, const pph_linear *linear, siz
                        pph_rows x, pph_rows y, bool accumulate)
 {
     size_t first, last;
-    while (next_outputs(r, cursor, linear, pph_linear_grain(linear), &first, &last))
+    while (next_outputs(r, cursor, linear, rows, pph_linear_grain(linear), &first, &last))
         PPH_TRY(pph_linear_run_outputs(linear, r->scratch, rows, x, y, accumulate, first, last,
                                        &r->err));
     return PPH_OK;
@@ -277,7 +279,7 @@ static pph_status feed_forward(run *r, const pph_decoder_layer *l, size_t layer,
 {
     size_t first, last, hidden = r->s->hidden;
     pph_rows gated = f32_rows(r->room->gated, hidden), up = f32_rows(r->room->up, hidden);
-    while (next_outputs(r, cursor_of(r, layer, GATE), l->gate, grain, &first, &last)) {
+    while (next_outputs(r, cursor_of(r, layer, GATE), l->gate, rows, grain, &first, &last)) {
         PPH_TRY(pph_linear_run_outputs(l->gate, r->scratch, rows, in, gated, false, first, last,
                                        &r->err));
         PPH_TRY(
