@@ -2,8 +2,8 @@
  *
  * Where rows are few, the weights are what costs, and so it is where they stand in blocks that have to
  * be taken apart: every product's outputs are split, so that each member reads its own part of the
- * weights, and members meet after every product. They take outputs as they come to them, since
- * processors are seldom equally free. Where rows are many, arithmetic is what costs: each
+ * weights, and members meet after every product. Of a single row, which memory bounds, they take outputs
+ * as they come to them, since processors are seldom equally free. Where rows are many, arithmetic is what costs: each
  * member carries its share of the rows through a layer, and members meet only around attention,
  * which needs all rows of a sequence. Around it work is split by heads of keys and values.
  *
@@ -20,9 +20,9 @@
 /* FEW: up to so many rows, outputs are always split. BLOCK: rows of a member that go through a layer
  * together. GRAIN: many rows are computed in multiples of it, since every number of rows that oneDNN
  * has not seen costs a compilation; rows past the last are computed and mean nothing.
- * PIECE: so many weights at least a member takes at once; some microseconds. CUTS: pieces of a member's
- * share where each size costs a compilation. */
-enum { FEW = 32, BLOCK = 256, GRAIN = 8, PIECE = 1 << 18, CUTS = 4 };
+ * LEAST: so many outputs a member takes at once. CUTS: pieces of its share where each size costs a
+ * compilation. */
+enum { FEW = 32, BLOCK = 256, GRAIN = 8, LEAST = 128, CUTS = 4 };
 
 /* What is handed out in a layer. GATE stands for both products where they take the same rows. */
 enum { ATTENTION, QUERY, KEY, VALUE, OUT, GATE, UP, DOWN, HANDED_OUT };
@@ -185,17 +185,17 @@ static pph_cursor *cursor_of(const run *r, size_t layer, int what)
     return &r->room->cursor[layer * HANDED_OUT + (size_t)what];
 }
 
-/* The next outputs of a product for this member; false when none are left. Where rows are many, each piece
- * costs a pass over them. */
+/* The next outputs of a product for this member; false when none are left. Several rows are laid out anew for
+ * each piece, so it is a whole share then. */
 static bool next_outputs(const run *r, pph_cursor *cursor, const pph_linear *linear, size_t rows,
                          size_t grain, size_t *first, size_t *last)
 {
-    size_t total = pph_linear_outputs(linear), least = PIECE / pph_linear_inputs(linear);
-    size_t members = (size_t)r->member->count, share = (total + members - 1) / members;
-    if (pph_linear_input(linear) == PPH_Q8_0)
-        return pph_team_take(r->member, cursor, total, grain, rows > FEW ? share : least, first,
-                             last);
-    size_t size = members == 1 ? share : PPH_MIN(PPH_MAX(share / CUTS, least), share);
+    size_t total = pph_linear_outputs(linear), members = (size_t)r->member->count;
+    size_t share = (total + members - 1) / members, size = share;
+    if (rows == 1 && pph_linear_input(linear) == PPH_Q8_0)
+        return pph_team_take(r->member, cursor, total, grain, LEAST, first, last);
+    if (rows == 1 && members > 1)
+        size = PPH_MIN(PPH_MAX(share / CUTS, (size_t)LEAST), share);
     return pph_team_next(cursor, total, (size + grain - 1) / grain * grain, first, last);
 }
 
