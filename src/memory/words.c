@@ -58,34 +58,41 @@ static pph_status write_expression(pph_buffer *out, const list *words, const cha
     return pph_buffer_text(out) ? PPH_OK : PPH_FAIL_MEMORY(err, out->size + 1);
 }
 
-/* Does the statement, whose ?1 is `text`, give a row? */
-static pph_status gives_row(pph_sql *sql, const char *query, const char *text, bool *row,
-                            pph_error *err)
+/* Are there more memories than MANY, some of them perhaps deleted? */
+static pph_status store_is_large(pph_sql *sql, bool *large, pph_error *err)
 {
     PPH_AUTO(pph_sql_reset_at) pph_sql_statement *statement = NULL;
-    PPH_TRY(pph_sql_prepare(sql, query, &statement, err));
-    pph_sql_bind_string(statement, 1, text);
-    pph_sql_bind_integer(statement, 2, MANY - 1);
-    return pph_sql_step(statement, row, err);
+    PPH_TRY(pph_sql_prepare(sql, "SELECT 1 FROM memories WHERE row > ?1 LIMIT 1", &statement, err));
+    pph_sql_bind_integer(statement, 1, MANY);
+    return pph_sql_step(statement, large, err);
+}
+
+/* Do more than MANY memories have the word? */
+static pph_status word_is_common(pph_sql *sql, pph_str word, bool *common, pph_error *err)
+{
+    const list one = {.at = {word}, .count = 1};
+    PPH_AUTO(pph_buffer_deinit) pph_buffer text = {0};
+    PPH_TRY(write_expression(&text, &one, "", err));
+    PPH_AUTO(pph_sql_reset_at) pph_sql_statement *statement = NULL;
+    PPH_TRY(pph_sql_prepare(sql, "SELECT 1 FROM words WHERE words MATCH ?1 LIMIT 1 OFFSET ?2",
+                            &statement, err));
+    pph_sql_bind_string(statement, 1, pph_buffer_text(&text));
+    pph_sql_bind_integer(statement, 2, MANY);
+    return pph_sql_step(statement, common, err);
 }
 
 /* The words that not many memories have. */
 static pph_status pick_rare(pph_sql *sql, const list *words, list *rare, pph_error *err)
 {
-    bool many = false;
+    bool large, common;
     *rare = *words;
-    PPH_TRY(gives_row(sql, "SELECT 1 FROM memories WHERE row > ?2 AND ?1 <> '' LIMIT 1", "-", &many,
-                      err));
-    if (!many)
+    PPH_TRY(store_is_large(sql, &large, err));
+    if (!large)
         return PPH_OK;
     rare->count = 0;
     for (size_t i = 0; i < words->count; i++) {
-        const list one = {.at = {words->at[i]}, .count = 1};
-        PPH_AUTO(pph_buffer_deinit) pph_buffer text = {0};
-        PPH_TRY(write_expression(&text, &one, "", err));
-        PPH_TRY(gives_row(sql, "SELECT 1 FROM words WHERE words MATCH ?1 LIMIT 1 OFFSET ?2",
-                          pph_buffer_text(&text), &many, err));
-        if (!many)
+        PPH_TRY(word_is_common(sql, words->at[i], &common, err));
+        if (!common)
             rare->at[rare->count++] = words->at[i];
     }
     return PPH_OK;

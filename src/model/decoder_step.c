@@ -3,9 +3,9 @@
  * Where rows are few, the weights are what costs, and so it is where they stand in blocks that have to
  * be taken apart: every product's outputs are split, so that each member reads its own part of the
  * weights, and members meet after every product. Of a single row, which memory bounds, they take outputs
- * as they come to them, since processors are seldom equally free. Where rows are many, arithmetic is what costs: each
- * member carries its share of the rows through a layer, and members meet only around attention,
- * which needs all rows of a sequence. Around it work is split by heads of keys and values.
+ * as they come to them, since processors are seldom equally free. Where rows are many, arithmetic is
+ * what costs: each member carries its share of the rows through a layer, and members meet only around
+ * attention, which needs all rows of a sequence. Around it work is split by heads of keys and values.
  *
  * Of the last layer, only rows whose results are wanted are computed past attention.
  *

@@ -102,17 +102,6 @@ static void must_convert(const fixture *f, const char *from, const char *to, pph
         fail_msg("%s: %s", from, err.message);
 }
 
-static size_t files_in(const made_folder *folder)
-{
-    size_t count = 0;
-    DIR *open = opendir(folder->path);
-    assert_non_null(open);
-    for (struct dirent *item; (item = readdir(open));)
-        count += item->d_name[0] != '.';
-    closedir(open);
-    return count;
-}
-
 /* A window of some layers is what GGUF cannot say. */
 static bool is_partly_windowed(const decoder_case *c)
 {

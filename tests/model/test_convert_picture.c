@@ -5,7 +5,6 @@
 #include "model/decoder.h"
 #include "model/llava_vision.h"
 #include "weights/gguf.h"
-#include <dirent.h>
 #include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -50,17 +49,6 @@ static pair make_pair(void)
     snprintf(p.text, sizeof p.text, "%s/out.gguf", p.folder.path);
     snprintf(p.picture, sizeof p.picture, "%s/mmproj-out.gguf", p.folder.path);
     return p;
-}
-
-static size_t files_in(const made_folder *folder)
-{
-    size_t count = 0;
-    DIR *open = opendir(folder->path);
-    assert_non_null(open);
-    for (struct dirent *item; (item = readdir(open));)
-        count += item->d_name[0] != '.';
-    closedir(open);
-    return count;
 }
 
 static pph_status convert(const fixture *f, const char *from, const pair *to, pph_dtype type,

@@ -66,6 +66,17 @@ static inline void remove_folder(made_folder *folder)
     assert_int_equal(rmdir(folder->path), 0);
 }
 
+static inline size_t files_in(const made_folder *folder)
+{
+    size_t count = 0;
+    DIR *open = opendir(folder->path);
+    assert_non_null(open);
+    for (struct dirent *item; (item = readdir(open));)
+        count += item->d_name[0] != '.';
+    closedir(open);
+    return count;
+}
+
 static inline void put_bytes(const made_folder *folder, const char *name, const void *bytes,
                              size_t size)
 {

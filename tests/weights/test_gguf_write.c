@@ -7,17 +7,6 @@
 
 static const uint8_t numbers[] = {1, 2, 3, 4, 5, 6};
 
-static size_t files_in(const made_folder *folder)
-{
-    size_t count = 0;
-    DIR *open = opendir(folder->path);
-    assert_non_null(open);
-    for (struct dirent *item; (item = readdir(open));)
-        count += item->d_name[0] != '.';
-    closedir(open);
-    return count;
-}
-
 /* Keys of every sort, and three tensors whose bytes do not fill up to the next. */
 static pph_status put_keys(pph_gguf_writer *w, pph_error *err)
 {
