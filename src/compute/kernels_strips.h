@@ -12,7 +12,7 @@
  *
  * Activations are rows of 8 bits with a scale for every 32 (PPH_Q8_0 of rows.h), gathered in panels
  * of a few rows. Against the plain form: unpack, q8_sums equal; q8_from_f32 equal in its scales and
- * within one step; multiply and one within 2e-6 of the sum of its terms' magnitudes. */
+ * within one step; multiply and few within 2e-6 of the sum of its terms' magnitudes. */
 #ifndef PPH_COMPUTE_KERNELS_STRIPS_H
 #define PPH_COMPUTE_KERNELS_STRIPS_H
 
@@ -22,6 +22,7 @@ enum {
     PPH_STRIP = 16,        /* outputs of a strip */
     PPH_STRIP_CHUNK = 256, /* elements that are taken apart at once, at most */
     PPH_STRIP_PAIR = 2,    /* strips that are multiplied at once */
+    PPH_STRIP_FEW = 8,     /* rows that packed strips are multiplied with at once, at most */
 };
 
 /* A chunk of a strip, taken apart. The weight is (quant - zero) * factor + offset, with the table's
@@ -55,20 +56,21 @@ typedef struct pph_strip_product {
     float *c;
 } pph_strip_product;
 
-/* The same for one row and a pair of strips as they are packed: taken apart in registers, which is how
- * a single row keeps up with the memory.
+/* The same with a pair of strips as they are packed: taken apart in registers, which is how few rows
+ * keep up with the memory.
  * quants, scales  of each strip of the pair
  * ahead           bytes from what is read to what should be on its way
- * the rest        as above, with one row */
-typedef struct pph_strip_one {
+ * rows            of the panel: 1, 2, 4, 6 or 8
+ * the rest        as above */
+typedef struct pph_strip_few {
     const uint8_t *quants[PPH_STRIP_PAIR], *scales[PPH_STRIP_PAIR];
-    size_t elements, ahead;
+    size_t elements, ahead, rows;
     const int8_t *x;
     const float *scale;
     const int32_t *start;
     const float *sums;
     float *c;
-} pph_strip_one;
+} pph_strip_few;
 
 typedef struct pph_strip_kernels {
     const char *name;
@@ -81,8 +83,8 @@ typedef struct pph_strip_kernels {
     void (*unpack[PPH_DTYPE_COUNT])(pph_strip_tile *out, const uint8_t *quants,
                                     const uint8_t *scales, size_t elements);
     void (*multiply)(const pph_strip_product *product);
-    /* NULL: a type that is unpacked first for one row too. */
-    void (*one[PPH_DTYPE_COUNT])(const pph_strip_one *one);
+    /* NULL: a type that is unpacked first for few rows too. */
+    void (*few[PPH_DTYPE_COUNT])(const pph_strip_few *few);
 
     /* n, whole 32: out[i] = round(in[i] / s), s = scale[i / 32] = the 32's largest magnitude / 127; 0
      * for zeros. A NaN or an infinity among them makes s NaN or infinite, out unspecified. */
@@ -94,6 +96,7 @@ typedef struct pph_strip_kernels {
 void pph_strips_fill_c(pph_strip_kernels *table);
 void pph_strips_fill_avx2(pph_strip_kernels *table);
 void pph_strips_fill_avx512(pph_strip_kernels *table, unsigned features);
+void pph_strips_fill_few_avx512(pph_strip_kernels *table); /* where VNNI is */
 void pph_strips_fill_neon(pph_strip_kernels *table);
 
 #endif

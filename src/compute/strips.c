@@ -5,8 +5,8 @@
  *
  * Two strips at a time, chunk by chunk: a chunk is taken apart in the first cache, once, and meets
  * panel after panel of the rows; results for all rows are kept beside it until the strips' end. With
- * few rows the weights so stream from memory once, and taking them apart costs less than that. For a
- * single row there are kernels that take them apart in registers.
+ * few rows the weights so stream from memory once, and taking them apart costs less than that. For up to
+ * eight rows there are kernels that take them apart in registers, and ask for what is next meanwhile.
  *
  * A matrix does not change once it is packed. */
 #include "compute/strips.h"
@@ -17,8 +17,9 @@
 #include "compute/kernels.h"
 #include <string.h>
 
-/* PIECE: rows that are done together where there are many; what the second cache has room for. */
-enum { PIECE = 192, LINE = 64, PAIR = PPH_STRIP_PAIR, WIDE = PAIR * PPH_STRIP };
+/* PIECE: rows that are done together where there are many; what the second cache has room for.
+ * PACKED: up to so many are multiplied with strips as they are packed. */
+enum { PIECE = 192, PACKED = 16, LINE = 64, PAIR = PPH_STRIP_PAIR, WIDE = PAIR * PPH_STRIP };
 
 /* Where a block of the file has its numbers, and what a strip keeps of its scales.
  * at, bytes  of the numbers in a block
@@ -307,21 +308,22 @@ static void finish(const pph_strips_run_options *run, size_t first_row, size_t r
                    size_t first, size_t n)
 {
     const pph_tensor_kernels *table = &pph_kernels_get()->tensor;
+    const size_t stride = run->y.stride;
     for (size_t r = 0; r < rows; r++) {
         float *from = c + r * WIDE;
-        pph_rows y = pph_rows_at(run->y, first_row + r);
+        size_t at = (first_row + r) * stride + first;
         if (run->bias)
             table->add(from, from, run->bias + first, n);
         table->activate[run->activation](from, n);
-        if (y.dtype == PPH_BF16)
-            table->bf16_from_f32((pph_bf16 *)y.data + first, from, n);
-        else if (y.dtype == PPH_Q8_0)
-            pph_kernels_get()->strips.q8_from_f32((int8_t *)y.data + first, y.scale + first / 32,
-                                                  from, n);
+        if (run->y.dtype == PPH_BF16)
+            table->bf16_from_f32((pph_bf16 *)run->y.data + at, from, n);
+        else if (run->y.dtype == PPH_Q8_0)
+            pph_kernels_get()->strips.q8_from_f32((int8_t *)run->y.data + at,
+                                                  run->y.scale + at / 32, from, n);
         else if (run->accumulate)
-            table->add((float *)y.data + first, (float *)y.data + first, from, n);
+            table->add((float *)run->y.data + at, (float *)run->y.data + at, from, n);
         else
-            memcpy((float *)y.data + first, from, n * sizeof *from);
+            memcpy((float *)run->y.data + at, from, n * sizeof *from);
     }
 }
 
@@ -372,23 +374,31 @@ static void multiply(const pph_strips *s, const panels *p, const pph_strip_tile 
     }
 }
 
-/* Outputs [first, first + 32) of one row. */
-static void run_one(const pph_strips *s, const panels *p, float *c, size_t first)
+/* Outputs [first, first + 32) of all panels, from strips as they are packed. */
+static void run_packed(const pph_strips *s, const panels *p, float *c, size_t first)
 {
-    memset(c, 0, WIDE * sizeof *c);
+    memset(c, 0, p->padded * WIDE * sizeof *c);
     for (size_t at = 0; at < s->inputs; at += PPH_STRIP_CHUNK) {
+        const size_t n = chunk_at(s, at), group = s->form.group;
         chunk left = find(s, first / PPH_STRIP, at), right = find(s, first / PPH_STRIP + 1, at);
-        pph_kernels_get()->strips.one[s->dtype](&(pph_strip_one){
-            .quants = {left.quants, right.quants},
-            .scales = {left.scales, right.scales},
-            .elements = chunk_at(s, at),
-            .ahead = chunk_bytes(s),
-            .x = p->x + at,
-            .scale = p->scale + at / 32,
-            .start = p->start + at / s->form.group,
-            .sums = p->sums + at / s->form.group,
-            .c = c,
-        });
+        pph_strip_few few = {.quants = {left.quants, right.quants},
+                             .scales = {left.scales, right.scales},
+                             .elements = n,
+                             .ahead = chunk_bytes(s),
+                             .rows = p->count,
+                             .x = p->x + at * p->padded,
+                             .scale = p->scale + at / 32 * p->padded,
+                             .start = p->start + at / group * p->padded,
+                             .sums = p->sums + at / group * p->padded,
+                             .c = c};
+        for (size_t row = 0; row < p->padded; row += p->count) {
+            pph_kernels_get()->strips.few[s->dtype](&few);
+            few.x += p->count * n;
+            few.scale += p->count * (n / 32);
+            few.start += p->count * (n / group);
+            few.sums += p->count * (n / group);
+            few.c += p->count * WIDE;
+        }
     }
 }
 
@@ -403,12 +413,20 @@ static void run_pair(const pph_strips *s, const panels *p, pph_strip_tile *tiles
     }
 }
 
+/* Does a kernel take so many rows with strips as they are packed? */
+static bool packed(const pph_strips *s, size_t rows)
+{
+    return pph_kernels_get()->strips.few[s->dtype] && rows <= PACKED;
+}
+
 /* Rows of a panel: the most that the kernels take, unless it would leave more of the last empty. */
-static size_t panel_rows(size_t rows)
+static size_t panel_rows(const pph_strips *s, size_t rows)
 {
     size_t most = pph_kernels_get()->strips.panel;
     if (rows <= 2)
         return rows;
+    if (packed(s, rows))
+        return rows <= PPH_STRIP_FEW ? round_up(rows, 2) : rows <= 12 ? 6 : PPH_STRIP_FEW;
     return round_up(rows, 4) < round_up(rows, most) ? 4 : most;
 }
 
@@ -416,15 +434,15 @@ static pph_status run_piece(const pph_strips *s, const pph_strips_run_options *r
                             size_t rows, pph_scratch *scratch, pph_error *err)
 {
     panels p;
-    PPH_TRY(panels_make(&p, s, pph_rows_at(run->x, from), rows, panel_rows(rows), scratch, err));
+    PPH_TRY(panels_make(&p, s, pph_rows_at(run->x, from), rows, panel_rows(s, rows), scratch, err));
     size_t results = p.padded * WIDE;
     pph_strip_tile *tiles = pph_scratch_take(scratch, PAIR * sizeof *tiles);
     float *c = pph_scratch_take(scratch, results * sizeof *c);
     if (!tiles || !c)
         return PPH_FAIL_MEMORY(err, results * sizeof *c);
     for (size_t first = run->first; first < run->last; first += WIDE) {
-        if (p.padded == 1 && pph_kernels_get()->strips.one[s->dtype])
-            run_one(s, &p, c, first);
+        if (packed(s, rows))
+            run_packed(s, &p, c, first);
         else
             run_pair(s, &p, tiles, c, first);
         finish(run, from, rows, c, first, PPH_MIN((size_t)WIDE, run->last - first));

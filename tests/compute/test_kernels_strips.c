@@ -131,42 +131,46 @@ static void test_multiply(void **state)
             }
 }
 
-/* One row with a pair of packed strips, against the plain way: taken apart, then multiplied. */
-static void one_row(pph_dtype type, size_t n, uint64_t seed)
+/* A panel with a pair of packed strips, against the plain way: taken apart, then multiplied. */
+static void few_rows(pph_dtype type, size_t rows, size_t n, uint64_t seed)
 {
-    enum { ROOM = QUANTS + 64, SCALES = 512 };
+    enum { ROOM = QUANTS + 64, SCALES = 512, MOST = PPH_STRIP_FEW, GROUPS = PPH_STRIP_CHUNK / 16 };
     static _Alignas(64) uint8_t quants[2][ROOM], scales[2][SCALES];
     static pph_strip_tile tiles[PPH_STRIP_PAIR];
-    static int8_t x[PPH_STRIP_CHUNK];
-    static _Alignas(64) float want[WIDE], got[WIDE];
-    int32_t sums16[PPH_STRIP_CHUNK / 16], start[2][PPH_STRIP_CHUNK / 16];
-    float scale[PPH_STRIP_CHUNK / 32], sums[PPH_STRIP_CHUNK / 16];
+    static int8_t row[PPH_STRIP_CHUNK], x[PPH_STRIP_CHUNK * MOST];
+    static _Alignas(64) float want[(MOST + 1) * WIDE], got[(MOST + 1) * WIDE];
+    int32_t sums16[GROUPS], start[2][GROUPS * MOST];
+    float scale[PPH_STRIP_CHUNK / 32 * MOST], sums[GROUPS * MOST];
     size_t block = pph_dtype_block(type).elements;
     size_t group = type == PPH_Q2_K || type == PPH_Q3_K || type == PPH_Q6_K ? 16 : 32;
     bool offsets = type == PPH_Q4_1 || type == PPH_Q5_1 || type == PPH_Q2_K || type == PPH_Q4_K ||
                    type == PPH_Q5_K;
-    for (size_t i = 0; i < n; i++)
-        x[i] = seed % 5 ? (int8_t)(numbers_next(&seed) % 255 - 127) : 127;
     for (size_t t = 0; t < 2; t++) {
         fill(quants[t], ROOM, seed + t);
         fill(scales[t], SCALES, seed + 9 + t);
         finite_halves(scales[t], block == 32 ? SCALES : 64);
         plain.unpack[type](&tiles[t], quants[t], scales[t], n);
     }
-    plain.q8_sums(sums16, x, n);
-    numbers_fill(&seed, scale, n / 32, 1);
-    for (size_t g = 0; g < n / group; g++) {
-        int32_t sum = group == 16 ? sums16[g] : sums16[2 * g] + sums16[2 * g + 1];
-        start[0][g] = -plain.zero[type] * sum;
-        start[1][g] = -fast.zero[type] * sum;
-        sums[g] = scale[g * group / 32] * (float)sum;
+    numbers_fill(&seed, scale, n / 32 * rows, 1);
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t i = 0; i < n; i++) {
+            row[i] = seed % 5 ? (int8_t)(numbers_next(&seed) % 255 - 127) : 127;
+            x[(i / 4 * rows + r) * 4 + i % 4] = row[i];
+        }
+        plain.q8_sums(sums16, row, n);
+        for (size_t g = 0; g < n / group; g++) {
+            int32_t sum = group == 16 ? sums16[g] : sums16[2 * g] + sums16[2 * g + 1];
+            start[0][g * rows + r] = -plain.zero[type] * sum;
+            start[1][g * rows + r] = -fast.zero[type] * sum;
+            sums[g * rows + r] = scale[g * group / 32 * rows + r] * (float)sum;
+        }
     }
-    numbers_fill(&seed, want, WIDE, 1);
+    numbers_fill(&seed, want, PPH_COUNT(want), 1);
     memcpy(got, want, sizeof got);
     plain.multiply(&(pph_strip_product){.tiles = tiles,
                                         .elements = n,
                                         .group = group,
-                                        .rows = 1,
+                                        .rows = rows,
                                         .offsets = offsets,
                                         .negative = plain.negative[type],
                                         .x = x,
@@ -174,36 +178,41 @@ static void one_row(pph_dtype type, size_t n, uint64_t seed)
                                         .start = start[0],
                                         .sums = sums,
                                         .c = want});
-    fast.one[type](&(pph_strip_one){.quants = {quants[0], quants[1]},
+    fast.few[type](&(pph_strip_few){.quants = {quants[0], quants[1]},
                                     .scales = {scales[0], scales[1]},
                                     .elements = n,
                                     .ahead = 64,
+                                    .rows = rows,
                                     .x = x,
                                     .scale = scale,
                                     .start = start[1],
                                     .sums = sums,
                                     .c = got});
-    for (size_t j = 0; j < WIDE; j++) {
+    for (size_t i = 0; i < rows * WIDE; i++) {
+        size_t r = i / WIDE, j = i % WIDE;
         double size = 1;
         for (size_t g = 0; g < n / group; g++) {
             const pph_strip_tile *tile = &tiles[j / PPH_STRIP];
-            size += 127.0 * 255 * (double)group * fabs(scale[g * group / 32]) *
+            size += 127.0 * 255 * (double)group * fabs(scale[g * group / 32 * rows + r]) *
                     (fabs(tile->factor[g][j % PPH_STRIP]) + fabs(tile->offset[g][j % PPH_STRIP]));
         }
-        if (fabs((double)got[j] - (double)want[j]) > 2e-6 * size)
-            fail_msg("%s %s, %zu elements: [%zu] is %g, not %g", fast.name, pph_dtype_name(type), n,
-                     j, got[j], want[j]);
+        if (fabs((double)got[i] - (double)want[i]) > 2e-6 * size)
+            fail_msg("%s %s, %zu of %zu rows, %zu elements: [%zu] is %g, not %g", fast.name,
+                     pph_dtype_name(type), r, rows, n, j, got[i], want[i]);
     }
+    assert_memory_equal(got + rows * WIDE, want + rows * WIDE,
+                        (MOST + 1 - rows) * WIDE * sizeof *got);
 }
 
-static void test_one(void **state)
+static void test_few(void **state)
 {
     (void)state;
+    static const size_t rows[] = {1, 2, 4, 6, 8};
     for (int type = 0; type < PPH_DTYPE_COUNT; type++) {
         size_t block = pph_dtype_block((pph_dtype)type).elements;
-        for (size_t n = block; fast.one[type] && n <= PPH_STRIP_CHUNK; n += block)
-            for (uint64_t round = 0; round < 20; round++)
-                one_row((pph_dtype)type, n, n * 100 + round);
+        for (size_t n = block; fast.few[type] && n <= PPH_STRIP_CHUNK; n += block)
+            for (uint64_t round = 0; round < 50; round++)
+                few_rows((pph_dtype)type, rows[round % PPH_COUNT(rows)], n, n * 100 + round);
     }
 }
 
@@ -272,7 +281,7 @@ int main(void)
         CMUnitTestFunction run;
     } cases[] = {{"unpack", test_unpack},
                  {"multiply", test_multiply},
-                 {"one row", test_one},
+                 {"few rows", test_few},
                  {"extreme bytes", test_extreme_bytes},
                  {"q8", test_q8}};
     static struct {

@@ -212,7 +212,7 @@ static void test_odd_widths(void **state)
     for (int type = 0; type < PPH_DTYPE_COUNT; type++)
         for (size_t inputs = 32; inputs <= 608; inputs += 96)
             if (pph_dtype_block((pph_dtype)type).elements == 32)
-                for (size_t rows = 1; rows < 20; rows += 6)
+                for (size_t rows = 1; rows < 20; rows += 3)
                     check(&(problem){.type = (pph_dtype)type,
                                      .y_type = PPH_F32,
                                      .precision = PPH_PRECISION_BF16,
