@@ -21,6 +21,7 @@ typedef struct input {
     const pph_clip_info *info;
     bool text;
     float *pixels, *out;
+    const float **pictures; /* where each begins */
     int32_t *ids;
     size_t *lengths;
 } input;
@@ -35,13 +36,14 @@ static pph_status embed(const input *in, size_t batch, pph_error *err)
 {
     if (in->text)
         return pph_clip_embed_tokens(in->clip, batch, in->ids, in->lengths, in->out, err);
-    return pph_clip_embed_pixels(in->clip, batch, in->pixels, in->out, err);
+    return pph_clip_embed_pixels(in->clip, batch, in->pictures, in->out, err);
 }
 
 static pph_status prepare(input *in, size_t batch, pph_error *err)
 {
     size_t picture = 3 * in->info->image_side * in->info->image_side;
     pph_free(in->pixels);
+    pph_free(in->pictures);
     pph_free(in->out);
     pph_free(in->ids);
     pph_free(in->lengths);
@@ -49,12 +51,15 @@ static pph_status prepare(input *in, size_t batch, pph_error *err)
     in->out = pph_alloc_array(batch * in->info->dimensions, sizeof *in->out);
     in->ids = pph_alloc_array(batch * TOKENS, sizeof *in->ids);
     in->lengths = pph_alloc_array(batch, sizeof *in->lengths);
-    if (!in->pixels || !in->out || !in->ids || !in->lengths)
+    in->pictures = pph_alloc_array(batch, sizeof *in->pictures);
+    if (!in->pixels || !in->pictures || !in->out || !in->ids || !in->lengths)
         return PPH_FAIL_MEMORY(err, batch * picture * sizeof *in->pixels);
     for (size_t i = 0; i < batch * picture; i++)
         in->pixels[i] = (float)sin((double)i * 0.37);
-    for (size_t i = 0; i < batch; i++)
+    for (size_t i = 0; i < batch; i++) {
+        in->pictures[i] = in->pixels + i * picture;
         in->lengths[i] = TOKENS;
+    }
     for (size_t i = 0; in->text && i < batch * TOKENS; i++)
         in->ids[i] = (int32_t)(i % TOKENS == TOKENS - 1 ? in->info->vocabulary - 1
                                                         : i * 997 % in->info->vocabulary / 2);

@@ -1,6 +1,8 @@
 /* The heap, over libc's. Thread-safe. In test builds an allocation can be made to fail. */
 #include "base/mem.h"
 
+#include "base/spare.h"
+
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +94,7 @@ void pph_free(void *pointer)
 
 void pph_mem_trim(void)
 {
+    pph_spare_trim();
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif

@@ -21,8 +21,8 @@ void *pph_resize(void *old, size_t count, size_t size);
 
 void pph_free(void *pointer);
 
-/* Freed memory that libc keeps goes back to the system, as far as it can. Takes milliseconds: for
- * after something large was freed. */
+/* Freed memory that libc keeps, or spare.h, goes back to the system, as far as it can. Takes milliseconds:
+ * for after something large was freed. */
 void pph_mem_trim(void);
 
 /* From now on what is large goes back to the system when it is freed, for the whole process, unless the

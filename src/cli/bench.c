@@ -20,6 +20,7 @@ typedef struct bench_work {
     long batch, runs, tokens;
     bool text;
     float *pixels;
+    const float **pictures; /* where each begins */
     int32_t *ids;
     size_t *lengths;
     float *out;
@@ -31,6 +32,7 @@ static void bench_deinit(bench_work *bench)
     pph_model_close(&bench->model);
     pph_team_free(&bench->team);
     pph_free(bench->pixels);
+    pph_free(bench->pictures);
     pph_free(bench->ids);
     pph_free(bench->lengths);
     pph_free(bench->out);
@@ -66,10 +68,14 @@ static pph_status make_input(bench_work *bench, pph_error *err)
         bench->ids = pph_alloc_array(batch, per * sizeof(int32_t));
     else
         bench->pixels = pph_alloc_array(batch, per * sizeof(float));
-    if (!bench->out || !bench->seconds || !bench->lengths || (!bench->ids && !bench->pixels))
+    bench->pictures = pph_alloc_array(batch, sizeof *bench->pictures);
+    if (!bench->out || !bench->seconds || !bench->lengths || !bench->pictures ||
+        (!bench->ids && !bench->pixels))
         return PPH_FAIL_MEMORY(err, batch * per * sizeof(float));
-    for (size_t i = 0; i < batch; i++)
+    for (size_t i = 0; i < batch; i++) {
         bench->lengths[i] = per;
+        bench->pictures[i] = bench->text ? NULL : bench->pixels + i * per;
+    }
     for (size_t i = 0; i < batch * per; i++) {
         uint32_t noise = next_random(&seed);
         if (bench->text) /* the highest id ends a text: only at its end, so that all of it counts */
@@ -87,7 +93,7 @@ static pph_status run_once(bench_work *bench, pph_error *err)
         .count = (size_t)bench->batch, .ids = bench->ids, .lengths = bench->lengths};
     if (bench->text)
         return pph_model_embed_texts(bench->model, &texts, bench->out, err);
-    return pph_model_embed_pixels(bench->model, (size_t)bench->batch, bench->pixels, bench->out,
+    return pph_model_embed_pixels(bench->model, (size_t)bench->batch, bench->pictures, bench->out,
                                   err);
 }
 

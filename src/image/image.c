@@ -4,6 +4,7 @@
 #include "image/image.h"
 
 #include "base/mem.h"
+#include "base/spare.h"
 #include "image/formats.h"
 #include <inttypes.h>
 #include <stdbool.h>
@@ -26,7 +27,7 @@ pph_status pph_image_new(pph_image *out, uint32_t width, uint32_t height, pph_er
     size_t bytes;
     if (!pph_mul_size((size_t)width * 3, height, &bytes))
         return PPH_FAIL_MEMORY(err, SIZE_MAX);
-    uint8_t *rgb = pph_alloc_aligned(bytes);
+    uint8_t *rgb = pph_spare_take(bytes);
     if (!rgb)
         return PPH_FAIL_MEMORY(err, bytes);
     *out = (pph_image){rgb, width, height};
@@ -37,7 +38,7 @@ void pph_image_deinit(pph_image *image)
 {
     if (!image)
         return;
-    pph_free(image->rgb);
+    pph_spare_give(image->rgb);
     *image = (pph_image){0};
 }
 

@@ -8,6 +8,7 @@
 #include "image/formats.h"
 
 #include "base/mem.h"
+#include "base/spare.h"
 #include <stdbool.h>
 #include <string.h>
 
@@ -116,7 +117,7 @@ static pph_status decode_pixels(pph_image *out, spng_ctx *context, const struct 
     int format = alpha ? SPNG_FMT_RGBA8 : SPNG_FMT_RGB8;
     size_t pixels = (size_t)header->width * header->height, bytes = pixels * (alpha ? 4 : 3);
     PPH_AUTO(pph_image_deinit) pph_image image = {.width = header->width, .height = header->height};
-    image.rgb = pph_alloc_aligned(bytes);
+    image.rgb = pph_spare_take(bytes);
     if (!image.rgb)
         return PPH_FAIL_MEMORY(err, bytes);
     int code = spng_decode_image(context, image.rgb, bytes, format, SPNG_DECODE_TRNS);

@@ -8,6 +8,7 @@
 #include "image/resample.h"
 
 #include "base/mem.h"
+#include "base/spare.h"
 #include "compute/kernels.h"
 #include <math.h>
 #include <stdbool.h>
@@ -367,7 +368,7 @@ static pph_status new_between(uint8_t **out, size_t rows, size_t bytes, pph_erro
     size_t size;
     if (!pph_mul_size(rows, bytes, &size) || !pph_add_size(size, SLACK, &size))
         return PPH_FAIL_MEMORY(err, SIZE_MAX);
-    *out = pph_alloc_aligned(size);
+    *out = pph_spare_take(size);
     if (!*out)
         return PPH_FAIL_MEMORY(err, size);
     memset(*out + size - SLACK, 0, SLACK);
@@ -404,7 +405,7 @@ static pph_status run_passes(pph_image *out, const pph_canvas *canvas, uint32_t 
     if (!narrow)
         return down_canvas(out->rgb, canvas, &x, &y, err);
 
-    PPH_AUTO(pph_free_at) uint8_t *between = NULL;
+    PPH_AUTO(pph_spare_give_at) uint8_t *between = NULL;
     if (goes_down_first(canvas, width, height)) {
         size_t bytes = (x.end - x.begin) * 3;
         PPH_TRY(new_between(&between, y.count, bytes, err));

@@ -7,6 +7,7 @@
 #include "image/formats.h"
 
 #include "base/mem.h"
+#include "base/spare.h"
 #include <string.h>
 
 #include <webp/decode.h>
@@ -67,7 +68,7 @@ static pph_status place_frame(pph_image *image, const file *f, pph_error *err)
     if (!f->frame.has_alpha)
         return decode_frame(f, MODE_RGB, to, stride, err);
 
-    PPH_AUTO(pph_free_at) uint8_t *rgba = pph_alloc_aligned(width * height * 4);
+    PPH_AUTO(pph_spare_give_at) uint8_t *rgba = pph_spare_take(width * height * 4);
     if (!rgba)
         return PPH_FAIL_MEMORY(err, width * height * 4);
     PPH_TRY(decode_frame(f, MODE_RGBA, rgba, width * 4, err));

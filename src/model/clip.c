@@ -221,13 +221,13 @@ size_t pph_clip_bytes(const pph_clip *clip)
            (vision ? pph_clip_vision_bytes(vision) : 0) + (text ? pph_clip_text_bytes(text) : 0);
 }
 
-pph_status pph_clip_embed_pixels(pph_clip *clip, size_t count, const float *pixels, float *out,
-                                 pph_error *err)
+pph_status pph_clip_embed_pixels(pph_clip *clip, size_t count, const float *const *pictures,
+                                 float *out, pph_error *err)
 {
     PPH_TRY(enter(clip, err));
     pph_status status = load(clip->of, PPH_CLIP_VISION, err);
     if (status == PPH_OK)
-        status = pph_clip_vision_embed(clip->of->vision, &clip->crew, count, pixels, out, err);
+        status = pph_clip_vision_embed(clip->of->vision, &clip->crew, count, pictures, out, err);
     return leave(clip, status);
 }
 

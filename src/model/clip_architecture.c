@@ -51,10 +51,10 @@ static size_t working_bytes(const void *state)
     return pph_clip_working_bytes(state);
 }
 
-static pph_status embed_pixels(void *state, size_t count, const float *pixels, float *out,
+static pph_status embed_pixels(void *state, size_t count, const float *const *pictures, float *out,
                                pph_error *err)
 {
-    return pph_clip_embed_pixels(state, count, pixels, out, err);
+    return pph_clip_embed_pixels(state, count, pictures, out, err);
 }
 
 static pph_status embed_texts(void *state, const pph_texts *texts, float *out, pph_error *err)

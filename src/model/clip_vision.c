@@ -67,12 +67,12 @@ size_t pph_clip_vision_bytes(const pph_clip_vision *v)
 }
 
 /* A call, or the part of it that goes on together.
- * pixels, out  of its first picture;  groups  it is cut into, in the way of whole pictures
+ * pictures, out  of its first one;  groups  it is cut into, in the way of whole pictures
  * room         shared by all, in the way of shared pictures */
 typedef struct job {
     const pph_clip_vision *v;
     const pph_crew *crew;
-    const float *pixels;
+    const float *const *pictures;
     float *out;
     size_t count, groups;
     pph_cursor cursor;
@@ -93,9 +93,8 @@ static pph_status embed_group(const job *j, size_t first, size_t last, pph_scrat
     PPH_TRY(pph_encoder_room_take(&room, v->tower.encoder, count * v->tower.tokens, count, scratch,
                                   err));
     pph_scratch_mark mark = pph_scratch_save(scratch);
-    PPH_TRY(pph_vision_tower_rows(&v->tower,
-                                  j->pixels + first * pph_vision_tower_picture(&v->tower), 0,
-                                  count * v->tower.tokens, room.x, scratch, err));
+    PPH_TRY(pph_vision_tower_rows(&v->tower, j->pictures + first, 0, count * v->tower.tokens,
+                                  room.x, scratch, err));
     pph_scratch_restore(scratch, mark);
     PPH_TRY(pph_encoder_run(v->tower.encoder, NULL, &sequences, &room, scratch, err));
     return pph_clip_head_run(&v->head, count, room.pooled, j->out + first * v->dimensions, scratch,
@@ -127,7 +126,7 @@ static void embed_shared(void *context, const pph_member *member)
     size_t begin, end;
     pph_encoder_share(member, j->count * v->tower.tokens, 1, &begin, &end);
     pph_status status =
-        pph_vision_tower_rows(&v->tower, j->pixels, begin, end, j->room.x, scratch, &err);
+        pph_vision_tower_rows(&v->tower, j->pictures, begin, end, j->room.x, scratch, &err);
     pph_scratch_restore(scratch, mark);
     pph_outcome_note(&j->outcome, status, &err);
     /* Also after a failure: the others wait for this member inside. */
@@ -153,7 +152,7 @@ static pph_status run_shared(job *j, pph_error *err)
 }
 
 pph_status pph_clip_vision_embed(const pph_clip_vision *v, const pph_crew *crew, size_t count,
-                                 const float *pixels, float *out, pph_error *err)
+                                 const float *const *pictures, float *out, pph_error *err)
 {
     size_t members = (size_t)pph_team_threads(crew->team);
     size_t one = pph_encoder_room_bytes(v->tower.encoder, v->tower.tokens, 1), done = 0;
@@ -161,7 +160,7 @@ pph_status pph_clip_vision_embed(const pph_clip_vision *v, const pph_crew *crew,
     if (count >= members && members <= most) {
         size_t group = PPH_MIN(PPH_MAX(GROUP_ROWS / v->tower.tokens, (size_t)1), most / members);
         done = count - count % members;
-        job j = {.v = v, .crew = crew, .pixels = pixels, .out = out, .count = done};
+        job j = {.v = v, .crew = crew, .pictures = pictures, .out = out, .count = done};
         j.groups = (done / members + group - 1) / group * members;
         pph_team_run(crew->team, embed_groups, &j);
         PPH_TRY(pph_outcome_give(&j.outcome, err));
@@ -169,7 +168,7 @@ pph_status pph_clip_vision_embed(const pph_clip_vision *v, const pph_crew *crew,
     while (done < count) {
         job j = {.v = v,
                  .crew = crew,
-                 .pixels = pixels + done * pph_vision_tower_picture(&v->tower),
+                 .pictures = pictures + done,
                  .out = out + done * v->dimensions,
                  .count = PPH_MIN(most, count - done)};
         pph_scratch_mark mark = pph_scratch_save(crew->scratch[0]);

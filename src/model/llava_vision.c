@@ -237,7 +237,7 @@ static void embed_shared(void *context, const pph_member *member)
     size_t begin, end;
     pph_encoder_share(member, v->tower.tokens, 1, &begin, &end);
     pph_status status =
-        pph_vision_tower_rows(&v->tower, j->pixels, begin, end, j->room.x, scratch, &err);
+        pph_vision_tower_rows(&v->tower, &j->pixels, begin, end, j->room.x, scratch, &err);
     pph_scratch_restore(scratch, mark);
     pph_outcome_note(&j->outcome, status, &err);
     /* Also after a failure: the others wait for this member inside. */

@@ -146,11 +146,11 @@ static pph_status refuse(const pph_model *model, const char *what, pph_error *er
                     model->row->model_type, what);
 }
 
-pph_status pph_model_embed_pixels(pph_model *model, size_t count, const float *pixels, float *out,
-                                  pph_error *err)
+pph_status pph_model_embed_pixels(pph_model *model, size_t count, const float *const *pictures,
+                                  float *out, pph_error *err)
 {
     const pph_architecture *how = model->row->architecture;
-    return how->embed_pixels ? how->embed_pixels(model->state, count, pixels, out, err)
+    return how->embed_pixels ? how->embed_pixels(model->state, count, pictures, out, err)
                              : refuse(model, "pictures", err);
 }
 

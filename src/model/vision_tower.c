@@ -72,8 +72,8 @@ size_t pph_vision_tower_picture(const pph_vision_tower *v)
 
 /* The patches of token rows [begin, begin + count) of all pictures behind each other; a class
  * token's row is zero, so that one product serves them all. */
-static pph_status cut(const pph_vision_tower *v, const float *pixels, size_t begin, size_t count,
-                      pph_rows out, pph_scratch *scratch, pph_error *err)
+static pph_status cut(const pph_vision_tower *v, const float *const *pictures, size_t begin,
+                      size_t count, pph_rows out, pph_scratch *scratch, pph_error *err)
 {
     for (size_t i = 0; i < count;) {
         size_t image = (begin + i) / v->tokens, token = (begin + i) % v->tokens;
@@ -84,15 +84,16 @@ static pph_status cut(const pph_vision_tower *v, const float *pixels, size_t beg
             continue;
         }
         size_t last = PPH_MIN(v->tokens - 1, token - 1 + count - i);
-        PPH_TRY(pph_rows_patches(to, pixels + image * pph_vision_tower_picture(v), 3, v->side,
-                                 v->side, v->patch, token - 1, last, scratch, err));
+        PPH_TRY(pph_rows_patches(to, pictures[image], 3, v->side, v->side, v->patch, token - 1,
+                                 last, scratch, err));
         i += last - (token - 1);
     }
     return PPH_OK;
 }
 
-pph_status pph_vision_tower_rows(const pph_vision_tower *v, const float *pixels, size_t begin,
-                                 size_t end, float *x, pph_scratch *scratch, pph_error *err)
+pph_status pph_vision_tower_rows(const pph_vision_tower *v, const float *const *pictures,
+                                 size_t begin, size_t end, float *x, pph_scratch *scratch,
+                                 pph_error *err)
 {
     size_t inputs = pph_linear_inputs(v->embed), block = PPH_MIN((size_t)BLOCK, end - begin);
     pph_dtype dtype = pph_linear_input(v->embed);
@@ -108,7 +109,7 @@ pph_status pph_vision_tower_rows(const pph_vision_tower *v, const float *pixels,
         for (size_t i = 0; i < count; i++)
             memcpy(x + (at + i) * v->width, v->position + (at + i) % v->tokens * v->width,
                    v->width * sizeof *x);
-        PPH_TRY(cut(v, pixels, at, count, cuts, scratch, err));
+        PPH_TRY(cut(v, pictures, at, count, cuts, scratch, err));
         PPH_TRY(pph_linear_run(v->embed, scratch, count, cuts, rows, true, err));
         PPH_TRY(pph_rows_norm(rows, rows, count, v->width, v->weight, v->bias, v->epsilon, scratch,
                               err));

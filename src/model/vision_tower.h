@@ -45,10 +45,10 @@ size_t pph_vision_tower_picture(const pph_vision_tower *tower);
 
 /* What goes into the encoder: token rows [begin, end) of pictures behind each other, into their places
  * of x, f32 [all rows, D].
- * pixels  f32 [pictures,3,Y,X] */
-PPH_CHECKED pph_status pph_vision_tower_rows(const pph_vision_tower *tower, const float *pixels,
-                                             size_t begin, size_t end, float *x,
-                                             pph_scratch *scratch, pph_error *err);
+ * pictures  [pictures], each f32 [3,Y,X] */
+PPH_CHECKED pph_status pph_vision_tower_rows(const pph_vision_tower *tower,
+                                             const float *const *pictures, size_t begin, size_t end,
+                                             float *x, pph_scratch *scratch, pph_error *err);
 
 /* `count` pictures behind each other, in storage of the scratch. */
 PPH_CHECKED pph_status pph_vision_tower_sequences(pph_sequences *out, const pph_vision_tower *tower,

@@ -18,8 +18,6 @@ typedef struct embedder {
     char *folder;
     pph_model *model;
     const pph_model_info *info;
-    float *gathered; /* the pictures of a step, side by side; kept, since it is large */
-    size_t room;     /* floats of it */
     pph_text_input *text;
     pph_recipe recipe;
     pph_error recipe_error; /* why pictures cannot be prepared, or PPH_OK */
@@ -32,7 +30,6 @@ static void embedder_free(embedder **it)
         return;
     pph_text_input_free(&e->text);
     pph_model_close(&e->model);
-    pph_free(e->gathered);
     pph_free(e->folder);
     pph_free(e);
 }
@@ -135,7 +132,6 @@ static void bytes(const pph_engine *engine, uint64_t *weights, uint64_t *activat
     const pph_model *model = ((const embedder *)engine)->model;
     size_t working = pph_model_working_bytes(model);
     *weights = pph_model_bytes(model) - working;
-    working += ((const embedder *)engine)->room * sizeof(float);
     *activations = PPH_MAX(working, (size_t)ACTIVATIONS);
 }
 
@@ -158,21 +154,7 @@ static pph_status prepare_text(const pph_engine *engine, const pph_embedding_tex
 static pph_status run_images(pph_engine *engine, size_t count, const float *const *pixels,
                              float *out, pph_error *err)
 {
-    embedder *it = (embedder *)engine;
-    size_t each = picture_size(engine);
-    if (count == 1)
-        return pph_model_embed_pixels(it->model, 1, pixels[0], out, err);
-    if (it->room < count * each) {
-        pph_free(PPH_TAKE(it->gathered));
-        it->room = 0;
-        it->gathered = pph_alloc_aligned(count * each * sizeof(float));
-        if (!it->gathered)
-            return PPH_FAIL_MEMORY(err, count * each * sizeof(float));
-        it->room = count * each;
-    }
-    for (size_t i = 0; i < count; i++)
-        memcpy(it->gathered + i * each, pixels[i], each * sizeof(float));
-    return pph_model_embed_pixels(it->model, count, it->gathered, out, err);
+    return pph_model_embed_pixels(((embedder *)engine)->model, count, pixels, out, err);
 }
 
 static pph_status run_texts(pph_engine *engine, size_t count, const int32_t *const *tokens,

@@ -25,7 +25,7 @@ typedef struct pph_language_kind {
     const pph_tokenizer *(*tokenizer)(const pph_engine *engine);
     /* How it sees; likewise. NULL for kinds that take no pictures. */
     const pph_sight *(*sight)(const pph_engine *engine);
-    /* A picture file's bytes to what it looks at, sight->pixels floats on the heap. Any thread. */
+    /* A picture file's bytes to what it looks at, sight->pixels floats that pph_spare_give takes back. Any thread. */
     pph_status (*prepare_picture)(const pph_engine *engine, pph_str bytes, size_t max_pixels,
                                   float **pixels, pph_error *err);
 

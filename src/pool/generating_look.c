@@ -3,6 +3,7 @@
 #include "pool/generating_loop.h"
 
 #include "base/mem.h"
+#include "base/spare.h"
 
 /* Rows stand in the place of picture `index` from here on. */
 static void fill(pph_answer *answer, size_t index)
@@ -40,7 +41,7 @@ pph_status pph_generating_look(pph_generating_loop *loop, pph_answer *answer, pp
     pph_picture_cache_keep(loop->sight->cache, rows);
     picture->rows = PPH_TAKE(rows);
     picture->looked = true;
-    pph_free(PPH_TAKE(picture->pixels));
+    pph_spare_give(PPH_TAKE(picture->pixels));
     fill(answer, index);
     answer->looking += pph_clock_now() - began;
     return PPH_OK;

@@ -2,6 +2,7 @@
 #include "pool/picture.h"
 
 #include "base/mem.h"
+#include "base/spare.h"
 #include "base/str.h"
 #include "image/image.h"
 #include <strings.h>
@@ -27,7 +28,7 @@ void pph_picture_deinit(pph_picture *picture)
 {
     pph_picture_prepared(picture);
     pph_future_free(&picture->fetch);
-    pph_free(PPH_TAKE(picture->pixels));
+    pph_spare_give(PPH_TAKE(picture->pixels));
     pph_picture_rows_unref(&picture->rows);
 }
 
@@ -38,7 +39,9 @@ pph_status pph_picture_pixels(const pph_recipe *recipe, pph_str bytes, size_t ma
     options.max_pixels = max_pixels;
     PPH_AUTO(pph_image_deinit) pph_image image = {0};
     PPH_TRY(pph_image_decode(&image, bytes.data, bytes.size, &options, err));
-    PPH_AUTO(pph_free_at) float *pixels = pph_alloc_array(floats, sizeof *pixels);
+    size_t size;
+    PPH_AUTO(pph_spare_give_at)
+    float *pixels = pph_mul_size(floats, sizeof *pixels, &size) ? pph_spare_take(size) : NULL;
     if (!pixels)
         return PPH_FAIL_MEMORY(err, floats * sizeof *pixels);
     PPH_TRY(pph_recipe_apply(recipe, &image, pixels, err));

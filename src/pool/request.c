@@ -2,6 +2,7 @@
 #include "pool/request.h"
 
 #include "base/mem.h"
+#include "base/spare.h"
 #include "base/str.h"
 #include "pool/service.h"
 #include <math.h>
@@ -82,7 +83,7 @@ void pph_request_item_prepared(pph_item *item)
 static void release_inputs(pph_item *item)
 {
     pph_request_item_prepared(item);
-    pph_free(PPH_TAKE(item->pixels));
+    pph_spare_give(PPH_TAKE(item->pixels));
     pph_free(PPH_TAKE(item->tokens));
 }
 

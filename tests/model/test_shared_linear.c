@@ -338,7 +338,8 @@ static void close_pair(pair *p)
 static void same_vector(pair *p, bool first)
 {
     float out[VECTOR];
-    assert_int_equal(pph_clip_embed_pixels(p->clip, 1, p->pixels, out, NULL), PPH_OK);
+    assert_int_equal(
+        pph_clip_embed_pixels(p->clip, 1, (const float *const[]){p->pixels}, out, NULL), PPH_OK);
     if (first)
         memcpy(p->vector, out, sizeof out);
     assert_memory_equal(out, p->vector, sizeof out);

@@ -2,6 +2,7 @@
 #include "fake_language.h"
 
 #include "base/mem.h"
+#include "base/spare.h"
 #include "base/thread.h"
 #include <math.h>
 #include <stdio.h>
@@ -260,7 +261,7 @@ static pph_status prepare_picture(const pph_engine *engine, pph_str bytes, size_
     (void)max_pixels;
     if (bytes.size != 2 || bytes.data[0] == '!')
         return PPH_FAIL(err, PPH_CORRUPT, "this is no picture");
-    *pixels = pph_alloc_array(engine->sight.pixels, sizeof **pixels);
+    *pixels = pph_spare_take(engine->sight.pixels * sizeof **pixels);
     if (!*pixels)
         return PPH_FAIL_MEMORY(err, sizeof **pixels);
     **pixels = (float)bytes.data[1];

@@ -69,6 +69,9 @@ static void test_needs_hold(void **state)
     pph_team *team = NULL;
     assert_int_equal(pph_team_new(&team, pph_cpu_count(), NULL), PPH_OK);
     float *pixels = pph_alloc_array(PICTURES * 3 * 64, 64 * sizeof *pixels);
+    const float *pictures[PICTURES];
+    for (size_t i = 0; i < PICTURES; i++)
+        pictures[i] = pixels + i * 3 * 64 * 64;
     float *out = pph_alloc_array(TEXTS, 128 * sizeof *out);
     int32_t *ids = pph_alloc_array(TEXTS * LENGTH, sizeof *ids);
     size_t lengths[TEXTS];
@@ -80,7 +83,7 @@ static void test_needs_hold(void **state)
         pph_model *model = NULL;
         const pph_model_options options = {.team = team, .precision = (pph_precision)p};
         assert_int_equal(pph_model_open(&model, TINY, &options, NULL), PPH_OK);
-        assert_int_equal(pph_model_embed_pixels(model, PICTURES, pixels, out, NULL), PPH_OK);
+        assert_int_equal(pph_model_embed_pixels(model, PICTURES, pictures, out, NULL), PPH_OK);
         const pph_texts texts = {.count = TEXTS, .ids = ids, .lengths = lengths};
         assert_int_equal(pph_model_embed_texts(model, &texts, out, NULL), PPH_OK);
         size_t held = pph_model_bytes(model);
