@@ -37,9 +37,10 @@ typedef struct pph_embedding_kind {
     /* Floats of a prepared picture; NULL when the kind takes none, or they do not matter. */
     size_t (*picture_size)(const pph_engine *engine);
 
-    /* A picture file's bytes to the model's input, on the heap; a text to `count` numbers, likewise,
+    /* A picture file's bytes to the model's input; a text to `count` numbers,
      * which are what run_texts takes: tokens, and whatever else it has to know of them.
      * engine  the first, as it was opened
+     * pixels  to be given back with pph_spare_give;  tokens  on the heap
      * cost    of the input in a batch: pixels, or tokens
      * Thread  any, several at once */
     pph_status (*prepare_image)(const pph_engine *engine, pph_str bytes, size_t max_pixels,
@@ -93,6 +94,9 @@ void pph_embedding_end(pph_item *item);
 /* The same on a prepare thread, for the worker: the last item of a table of similarities computes it,
  * which may take seconds. */
 void pph_embedding_end_aside(pph_item *item);
+/* The same on the pool's teller, for the worker that has a next step to begin: to wake whoever waits, one
+ * after the other, takes long enough to keep the processors from it. */
+void pph_embedding_end_soon(pph_item *item);
 
 /* End what a queue handed out without its being run: too late, or not wanted any more. */
 void pph_embedding_end_unrun(pph_job_list *expired, pph_job_list *dropped);

@@ -272,6 +272,12 @@ void pph_embedding_end_aside(pph_item *item)
     pph_prepare_post(&item->request->model->base.pool->prepare, &item->job);
 }
 
+void pph_embedding_end_soon(pph_item *item)
+{
+    item->job.run = run_end;
+    pph_prepare_post(&item->request->model->base.pool->teller, &item->job);
+}
+
 static void run_prepare(pph_prepare_job *job)
 {
     pph_item *item = (pph_item *)job;

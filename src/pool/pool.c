@@ -77,6 +77,7 @@ static void end_pool(pph_pool *pool)
         next = served->next;
         pph_served_end(served);
     }
+    pph_prepare_deinit(&pool->teller); /* its ends may post to the other */
     pph_prepare_deinit(&pool->prepare);
     pph_pool_unref(pool);
 }
@@ -123,7 +124,8 @@ pph_status pph_pool_open(pph_pool **out, const pph_pool_options *options, pph_er
     PPH_TRY(pph_governor_new(&pool->governor, chosen.memory_limit, err));
     PPH_TRY(pph_shared_linears_new(&pool->linears, pool->hash_seed, err));
     PPH_TRY(pph_team_new(&pool->team, chosen.threads, err));
-    PPH_TRY(pph_prepare_init(&pool->prepare, chosen.threads, err));
+    PPH_TRY(pph_prepare_init(&pool->prepare, "pph-prepare", chosen.threads, err));
+    PPH_TRY(pph_prepare_init(&pool->teller, "pph-teller", 1, err));
     pph_nanos bound = chosen.stall_ms < 0 ? PPH_FOREVER : PPH_MILLIS(chosen.stall_ms);
     PPH_TRY(pph_watch_init(&pool->watch, pool, bound, err));
     *out = PPH_TAKE(pool);

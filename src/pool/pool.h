@@ -25,6 +25,7 @@ struct pph_pool {
     pph_turns turns; /* of the steps, on the team */
     pph_watch watch;
     pph_prepare prepare;
+    pph_prepare teller; /* one thread, which ends what steps of embedding have done */
     pph_governor *governor;
     pph_shared_linears *linears; /* in memory, of all models that may have some in common */
     pph_metrics_registry metrics;

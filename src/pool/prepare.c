@@ -28,7 +28,7 @@ static void *serve(void *context)
     return NULL;
 }
 
-pph_status pph_prepare_init(pph_prepare *prepare, int count, pph_error *err)
+pph_status pph_prepare_init(pph_prepare *prepare, const char *name, int count, pph_error *err)
 {
     *prepare = (pph_prepare){.last = &prepare->first};
     prepare->threads = pph_alloc_array((size_t)count, sizeof *prepare->threads);
@@ -38,7 +38,7 @@ pph_status pph_prepare_init(pph_prepare *prepare, int count, pph_error *err)
     pph_cond_init(&prepare->wake);
     while (prepare->count < count) {
         pthread_t *slot = &prepare->threads[prepare->count];
-        pph_status status = pph_thread_start(slot, "pph-prepare", serve, prepare, err);
+        pph_status status = pph_thread_start(slot, name, serve, prepare, err);
         if (status != PPH_OK) {
             pph_prepare_deinit(prepare);
             if (err)

@@ -23,8 +23,9 @@ typedef struct pph_prepare {
     int count;
 } pph_prepare;
 
-/* Start `count` threads (at least 1). Errors: PPH_OUT_OF_MEMORY, PPH_SPAWN_FAILED. */
-PPH_CHECKED pph_status pph_prepare_init(pph_prepare *prepare, int count, pph_error *err);
+/* Start `count` threads (at least 1) of that name. Errors: PPH_OUT_OF_MEMORY, PPH_SPAWN_FAILED. */
+PPH_CHECKED pph_status pph_prepare_init(pph_prepare *prepare, const char *name, int count,
+                                        pph_error *err);
 
 /* Runs what was posted to its end, then joins the threads. Nothing may be posted any more. */
 void pph_prepare_deinit(pph_prepare *prepare);

@@ -16,10 +16,13 @@ void pph_sizing_ended(pph_sizing *sizing, size_t count, pph_nanos took)
 {
     if (!count)
         return;
-    pph_nanos *mean = &sizing->each[place_of(count)];
+    size_t place = place_of(count);
+    pph_nanos *mean = &sizing->each[place];
     pph_nanos each = PPH_MAX(took / (pph_nanos)count, 1);
-    *mean = *mean ? *mean + (each - *mean) / 4 : each;
-    sizing->steps++;
+    bool old = sizing->steps - sizing->last[place] >= PPH_SIZING_OLD;
+    *mean = sizing->seen[place] < 2 ? each : *mean + (each - *mean) / (old ? 2 : 4);
+    sizing->seen[place] += sizing->seen[place] < 2;
+    sizing->last[place] = ++sizing->steps;
 }
 
 pph_nanos pph_sizing_best(const pph_sizing *sizing)
@@ -39,15 +42,25 @@ size_t pph_sizing_fit(const pph_sizing *sizing, size_t most, pph_nanos target)
     return PPH_MIN(most, PPH_MAX((size_t)(target / best), 2));
 }
 
-size_t pph_sizing_choose(const pph_sizing *sizing, size_t most, pph_nanos target)
+/* Twice the time until the last of so many has its result, with steps of size 2^place. */
+static double delay(const pph_sizing *sizing, size_t place, size_t waiting)
 {
-    pph_nanos best = pph_sizing_best(sizing);
-    size_t fit = pph_sizing_fit(sizing, most, target), place = 0;
-    if (!best)
+    return (2 * (double)waiting + (double)((size_t)1 << place)) * (double)sizing->each[place];
+}
+
+size_t pph_sizing_choose(const pph_sizing *sizing, size_t waiting, size_t most, pph_nanos target)
+{
+    size_t fit = pph_sizing_fit(sizing, most, target), best = PPH_SIZES;
+    for (size_t i = 0; i < PPH_SIZES; i++)
+        if (sizing->each[i] &&
+            (best == PPH_SIZES || delay(sizing, i, waiting) <= delay(sizing, best, waiting)))
+            best = i;
+    if (best == PPH_SIZES)
         return fit;
-    while (!sizing->each[place] || sizing->each[place] > best + best / 25)
-        place++;
-    bool tries = place + 1 < PPH_SIZES &&
-                 (!sizing->each[place + 1] || sizing->steps % PPH_SIZING_AGAIN == 0);
-    return PPH_MIN(fit, (size_t)1 << (place + tries));
+    uint32_t turn = sizing->steps % PPH_SIZING_AGAIN;
+    if (best + 1 < PPH_SIZES && (sizing->seen[best + 1] < 2 || turn == 0))
+        best++;
+    else if (best && turn == PPH_SIZING_AGAIN / 2)
+        best--;
+    return PPH_MIN(fit, (size_t)1 << best);
 }

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/spare.h"
 #include "base/thread.h"
 #include <math.h>
 #include <string.h>
@@ -17,7 +18,7 @@ static const pph_nanos step_target = PPH_MILLIS(400), shared_target = PPH_MILLIS
 /* A budget of pixels: what thirty-two pictures of 224 x 224 have, so that larger ones come in fewer. */
 static const uint64_t batch_pixels = (uint64_t)BATCH_IMAGES * 3 * 224 * 224;
 
-/* How many of a kind fit a step. */
+/* How many of a kind fit a step. Under the lock. */
 size_t pph_embedding_batch_most(const pph_embedding *model, unsigned kind)
 {
     const pph_sizing *sizing = &model->sizing[kind];
@@ -26,7 +27,8 @@ size_t pph_embedding_batch_most(const pph_embedding *model, unsigned kind)
     /* Texts are of all lengths: what one of them takes says little of the next. */
     if (kind == KIND_TEXT)
         return pph_sizing_fit(sizing, BATCH_TEXTS, target);
-    return pph_sizing_choose(sizing, BATCH_IMAGES, target);
+    size_t waiting = pph_jobs_count(model->waiting) + model->base.started;
+    return pph_sizing_choose(sizing, waiting, BATCH_IMAGES, target);
 }
 
 static pph_jobs_limits batch_limits(const pph_embedding *model)
@@ -114,7 +116,7 @@ static pph_status run_model(const pph_worker *worker, const pph_embedding_kind *
 static void free_inputs(pph_embedding_batch *work)
 {
     for (size_t i = 0; i < work->count; i++)
-        pph_free(PPH_TAKE(work->inputs[i]));
+        (work->texts ? pph_free : pph_spare_give)(PPH_TAKE(work->inputs[i]));
 }
 
 /* Give an item its row of the batch, cut to the length that is wanted, and at unit length unless the
@@ -149,8 +151,9 @@ static void keep_vector(pph_item *item, const float *row, size_t dimensions)
         item->vector[i] = row[i] * scale;
 }
 
-/* The step is over: gauges, queue and breaker learn how it went. True when the breaker's state changed. */
-static bool note_step(pph_worker *worker, const pph_error *error, pph_nanos took)
+/* The step is over: gauges, queue and breaker learn how it went. True when the breaker's state changed.
+ * *more  something is ready */
+static bool note_step(pph_worker *worker, const pph_error *error, pph_nanos took, bool *more)
 {
     pph_embedding *model = (pph_embedding *)worker->served;
     const pph_embedding_batch *work = worker->held;
@@ -161,12 +164,14 @@ static bool note_step(pph_worker *worker, const pph_error *error, pph_nanos took
     pph_linger_ended(&model->linger[work->texts], took, pph_jobs_count(model->ready), now);
     pph_sizing_ended(&model->sizing[work->texts], work->count, took);
     bool changed = pph_worker_judge(worker, work->ticket, error);
+    *more = pph_jobs_count(model->ready) > 0;
     pthread_mutex_unlock(&model->base.mutex);
     return changed;
 }
 
+/* more  there is a next step to begin */
 static void end_items(const pph_embedding_batch *work, const float *rows, size_t dimensions,
-                      const pph_error *error)
+                      const pph_error *error, bool more)
 {
     for (size_t i = 0; i < work->count; i++) {
         pph_item *item = work->items[i];
@@ -177,7 +182,7 @@ static void end_items(const pph_embedding_batch *work, const float *rows, size_t
         if (item->request->form == PPH_REQUEST_SIMILARITIES)
             pph_embedding_end_aside(item);
         else
-            pph_embedding_end(item);
+            (more ? pph_embedding_end_soon : pph_embedding_end)(item);
     }
 }
 
@@ -203,9 +208,9 @@ static bool run_batch(pph_worker *worker)
     if (error.status != PPH_OK)
         pph_log(PPH_LOG_WARN, "%s: a batch of %zu failed: %s", model->base.name, work->count,
                 error.message);
-    bool changed = note_step(worker, &error, took);
+    bool more, changed = note_step(worker, &error, took, &more);
     pph_worker_settle(worker); /* a tower may have been loaded for it */
-    end_items(work, out, dimensions, &error);
+    end_items(work, out, dimensions, &error, more);
     if (changed)
         pph_served_tell_breaker(&model->base, &error);
     return true;

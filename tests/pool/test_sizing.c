@@ -1,4 +1,5 @@
-/* The size of steps: as small as costs nothing, whatever the machine's costs are. */
+/* The size of steps: that with which the last who waits is done soonest, whatever the machine's costs
+ * are. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/error.h"
 #include "pool/sizing.h"
 
 #define TARGET PPH_MILLIS(400)
@@ -21,12 +23,12 @@ static pph_nanos cost(const machine *m, size_t count)
     return m->fixed + m->each * (pph_nanos)(count > m->floor ? count : m->floor);
 }
 
-/* Steps with plenty to do; the size that most of the last ones had. */
-static size_t settle(pph_sizing *sizing, const machine *m)
+/* Steps while so many wait; the size that most of the last ones had. */
+static size_t settle_with(pph_sizing *sizing, const machine *m, size_t waiting)
 {
     size_t seen[65] = {0}, usual = 0;
     for (size_t i = 0; i < 400; i++) {
-        size_t count = pph_sizing_choose(sizing, 32, TARGET);
+        size_t count = pph_sizing_choose(sizing, waiting, 32, TARGET);
         assert_in_range(count, 1, 32);
         pph_sizing_ended(sizing, count, cost(m, count));
         seen[count] += i >= 200;
@@ -34,6 +36,11 @@ static size_t settle(pph_sizing *sizing, const machine *m)
     for (size_t i = 1; i < 65; i++)
         usual = seen[i] > seen[usual] ? i : usual;
     return usual;
+}
+
+static size_t settle(pph_sizing *sizing, const machine *m)
+{
+    return settle_with(sizing, m, 32);
 }
 
 static void test_small_steps_where_they_cost_nothing(void **state)
@@ -74,6 +81,52 @@ static void test_a_step_is_short(void **state)
     pph_sizing_ended(&sizing, SIZE_MAX, 5);
 }
 
+/* The more wait, the longer a step may be for what it saves; where it saves nothing it is short. */
+static void test_the_last_is_soonest(void **state)
+{
+    (void)state;
+    const machine fixed = {PPH_MILLIS(6), PPH_MILLIS(10),
+                           1}; /* 16, 13, 11.5, 10.75, 10.375, 10.19 */
+    const size_t waiting[] = {1, 2, 8, 32, 128, 1000}, want[] = {1, 2, 4, 8, 16, 32};
+    for (size_t i = 0; i < PPH_COUNT(want); i++) {
+        pph_sizing sizing = {0};
+        pph_sizing_ended(&sizing, 1, cost(&fixed, 1));
+        assert_int_equal(settle_with(&sizing, &fixed, waiting[i]), want[i]);
+    }
+    const machine flat = {0, PPH_MILLIS(10), 1};
+    pph_sizing sizing = {0};
+    pph_sizing_ended(&sizing, 1, cost(&flat, 1));
+    assert_int_equal(settle_with(&sizing, &flat, 1000), 1);
+}
+
+/* One slow step does not keep a size from being used. */
+static void test_a_disturbance_passes(void **state)
+{
+    (void)state;
+    const machine fixed = {PPH_MILLIS(6), PPH_MILLIS(10), 1};
+    for (size_t slow = 2; slow <= 16; slow *= 2) {
+        pph_sizing sizing = {0};
+        settle_with(&sizing, &fixed, 32);
+        for (size_t i = 0; i < 3; i++)
+            pph_sizing_ended(&sizing, slow, 3 * cost(&fixed, slow));
+        assert_int_equal(settle_with(&sizing, &fixed, 32), 8);
+    }
+}
+
+/* The first step of a size pays for memory: it does not decide. */
+static void test_the_first_step_is_forgotten(void **state)
+{
+    (void)state;
+    pph_sizing sizing = {0};
+    pph_sizing_ended(&sizing, 2, PPH_MILLIS(20));
+    pph_sizing_ended(&sizing, 2, PPH_MILLIS(20));
+    pph_sizing_ended(&sizing, 4, PPH_MILLIS(400));
+    assert_int_equal(pph_sizing_choose(&sizing, 64, 32, TARGET), 4); /* once more */
+    pph_sizing_ended(&sizing, 4, PPH_MILLIS(20));
+    assert_int_equal(pph_sizing_best(&sizing), PPH_MILLIS(5));
+    assert_int_equal(pph_sizing_choose(&sizing, 64, 32, TARGET), 8);
+}
+
 /* What was learned is learned anew when the machine is another. */
 static void test_machines_change(void **state)
 {
@@ -92,6 +145,9 @@ int main(void)
         cmocka_unit_test(test_small_steps_where_they_cost_nothing),
         cmocka_unit_test(test_large_steps_where_they_pay),
         cmocka_unit_test(test_a_step_is_short),
+        cmocka_unit_test(test_the_last_is_soonest),
+        cmocka_unit_test(test_a_disturbance_passes),
+        cmocka_unit_test(test_the_first_step_is_forgotten),
         cmocka_unit_test(test_machines_change),
     };
     return cmocka_run_group_tests_name("pool/sizing", tests, NULL, NULL);
