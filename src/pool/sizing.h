@@ -2,13 +2,13 @@
  * its end, and all who are in it for each other. Pure: no clock, no lock; one state for each kind of input
  * of a model.
  *
- * Learned is what one input of a step takes, for steps of 1, 2 to 3, 4 to 7 and so on (moving averages;
- * the first of a size, which may pay for memory, is forgotten with the second, and what is old counts
- * less). Of W inputs that wait,
- * the last has its result after W of them and, since it came in the middle of a step, half a step: the
- * number is the power of two for which that is soonest. Where twice as many were never tried they are,
- * when they are there; and they and half as many now and then, since machines change. And a step shall
- * take no longer than a given time. */
+ * Learned is what one input of a step takes, for steps of 1, 2 to 3, 4 to 7 and so on. Whatever else the
+ * machine does makes steps longer, never shorter, and by more than sizes differ: so what is less than is
+ * known is believed at once, what is more only by and by. Of W inputs that wait, the last has its result
+ * after W of them and, since it came in the middle of a step, half a step: the number is the power of two
+ * for which that is soonest. Where half or twice as many were hardly ever tried they are, when they are
+ * there, but twice as many only if no more is needed than the last doubling saved; and both now and then,
+ * since machines change. And a step shall take no longer than a given time. */
 #ifndef PPH_POOL_SIZING_H
 #define PPH_POOL_SIZING_H
 
@@ -16,16 +16,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PPH_SIZES = 8, PPH_SIZING_AGAIN = 32, PPH_SIZING_OLD = 8 };
+enum { PPH_SIZES = 8, PPH_SIZING_TRIES = 3, PPH_SIZING_AGAIN = 256 };
 
 /* Starts as {0}.
  * each[k]  of steps of 2^k inputs and fewer than twice as many; 0: never
- * seen[k]  such steps, up to 2
- * last[k]  the number of steps when the last of them ended */
+ * seen[k]  such steps, up to PPH_SIZING_TRIES */
 typedef struct pph_sizing {
     pph_nanos each[PPH_SIZES];
     uint8_t seen[PPH_SIZES];
-    uint32_t last[PPH_SIZES], steps;
+    uint32_t steps;
 } pph_sizing;
 
 /* A step of `count` inputs took so long. */
