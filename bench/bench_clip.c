@@ -36,7 +36,7 @@ static pph_status embed(const input *in, size_t batch, pph_error *err)
 {
     if (in->text)
         return pph_clip_embed_tokens(in->clip, batch, in->ids, in->lengths, in->out, err);
-    return pph_clip_embed_pixels(in->clip, batch, in->pictures, in->out, err);
+    return pph_clip_embed_pixels(in->clip, batch, in->pictures, in->out, NULL, err);
 }
 
 static pph_status prepare(input *in, size_t batch, pph_error *err)

@@ -94,7 +94,7 @@ static pph_status run_once(bench_work *bench, pph_error *err)
     if (bench->text)
         return pph_model_embed_texts(bench->model, &texts, bench->out, err);
     return pph_model_embed_pixels(bench->model, (size_t)bench->batch, bench->pictures, bench->out,
-                                  err);
+                                  NULL, err);
 }
 
 static int compare(const void *a, const void *b)

@@ -222,12 +222,13 @@ size_t pph_clip_bytes(const pph_clip *clip)
 }
 
 pph_status pph_clip_embed_pixels(pph_clip *clip, size_t count, const float *const *pictures,
-                                 float *out, pph_error *err)
+                                 float *out, const pph_done *done, pph_error *err)
 {
     PPH_TRY(enter(clip, err));
     pph_status status = load(clip->of, PPH_CLIP_VISION, err);
     if (status == PPH_OK)
-        status = pph_clip_vision_embed(clip->of->vision, &clip->crew, count, pictures, out, err);
+        status =
+            pph_clip_vision_embed(clip->of->vision, &clip->crew, count, pictures, out, done, err);
     return leave(clip, status);
 }
 

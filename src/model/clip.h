@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "compute/team.h"
+#include "model/crew.h"
 #include "model/shared_linear.h"
 #include <paraphym/precision.h>
 #include <stdbool.h>
@@ -79,13 +80,14 @@ size_t pph_clip_working_bytes(const pph_clip *clip);
 
 /* Embed N prepared pictures.
  * pictures  [N], each f32 [3,Y,X], normalised by the model's recipe; borrowed for the call
- * out       f32 [N,P], not normalised; unspecified on error
+ * out       f32 [N,P], not normalised; unspecified on error, but for what was told of
+ * done      told of vectors in their place; NULL: nobody
  * Errors  those of pph_clip_load; PPH_OUT_OF_MEMORY; PPH_INTERNAL when two threads use the model
  *         at once
  * A picture's vector does not depend on the others beyond rounding: 1e-5 of its size at f32 */
 PPH_CHECKED pph_status pph_clip_embed_pixels(pph_clip *clip, size_t count,
                                              const float *const *pictures, float *out,
-                                             pph_error *err);
+                                             const pph_done *done, pph_error *err);
 
 /* Embed N texts of different lengths.
  * ids      of all texts, one behind the other, special tokens included

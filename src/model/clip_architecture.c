@@ -52,9 +52,9 @@ static size_t working_bytes(const void *state)
 }
 
 static pph_status embed_pixels(void *state, size_t count, const float *const *pictures, float *out,
-                               pph_error *err)
+                               const pph_done *done, pph_error *err)
 {
-    return pph_clip_embed_pixels(state, count, pictures, out, err);
+    return pph_clip_embed_pixels(state, count, pictures, out, done, err);
 }
 
 static pph_status embed_texts(void *state, const pph_texts *texts, float *out, pph_error *err)

@@ -58,7 +58,7 @@ void pph_clip_vision_free(pph_clip_vision **vision);
 size_t pph_clip_vision_bytes(const pph_clip_vision *vision);
 PPH_CHECKED pph_status pph_clip_vision_embed(const pph_clip_vision *vision, const pph_crew *crew,
                                              size_t count, const float *const *pictures, float *out,
-                                             pph_error *err);
+                                             const pph_done *done, pph_error *err);
 
 /* The text tower. Immutable once made; its token table stays in the mapped file of `source`, which
  * must outlive it. */

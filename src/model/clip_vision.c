@@ -68,12 +68,14 @@ size_t pph_clip_vision_bytes(const pph_clip_vision *v)
 
 /* A call, or the part of it that goes on together.
  * pictures, out  of its first one;  groups  it is cut into, in the way of whole pictures
+ * done             told of each group; NULL: nobody
  * room         shared by all, in the way of shared pictures */
 typedef struct job {
     const pph_clip_vision *v;
     const pph_crew *crew;
     const float *const *pictures;
     float *out;
+    const pph_done *done;
     size_t count, groups;
     pph_cursor cursor;
     const pph_sequences *sequences;
@@ -110,8 +112,11 @@ static void embed_groups(void *context, const pph_member *member)
     while (pph_team_next(&j->cursor, j->groups, 1, &group, &end)) {
         pph_scratch_mark mark = pph_scratch_save(scratch);
         size_t first = group * j->count / j->groups, last = end * j->count / j->groups;
-        pph_outcome_note(&j->outcome, embed_group(j, first, last, scratch, &err), &err);
+        pph_status status = embed_group(j, first, last, scratch, &err);
+        pph_outcome_note(&j->outcome, status, &err);
         pph_scratch_restore(scratch, mark);
+        if (status == PPH_OK && j->done)
+            j->done->tell(j->done->context, first, last - first);
     }
 }
 
@@ -152,30 +157,32 @@ static pph_status run_shared(job *j, pph_error *err)
 }
 
 pph_status pph_clip_vision_embed(const pph_clip_vision *v, const pph_crew *crew, size_t count,
-                                 const float *const *pictures, float *out, pph_error *err)
+                                 const float *const *pictures, float *out, const pph_done *done,
+                                 pph_error *err)
 {
     size_t members = (size_t)pph_team_threads(crew->team);
-    size_t one = pph_encoder_room_bytes(v->tower.encoder, v->tower.tokens, 1), done = 0;
+    size_t one = pph_encoder_room_bytes(v->tower.encoder, v->tower.tokens, 1), first = 0;
     size_t most = PPH_MAX(PPH_CLIP_ROOM / one, (size_t)1); /* pictures that may be under way */
     if (count >= members && members <= most) {
         size_t group = PPH_MIN(PPH_MAX(GROUP_ROWS / v->tower.tokens, (size_t)1), most / members);
-        done = count - count % members;
-        job j = {.v = v, .crew = crew, .pictures = pictures, .out = out, .count = done};
-        j.groups = (done / members + group - 1) / group * members;
+        first = count - count % members;
+        job j = {
+            .v = v, .crew = crew, .pictures = pictures, .out = out, .done = done, .count = first};
+        j.groups = (first / members + group - 1) / group * members;
         pph_team_run(crew->team, embed_groups, &j);
         PPH_TRY(pph_outcome_give(&j.outcome, err));
     }
-    while (done < count) {
+    while (first < count) {
         job j = {.v = v,
                  .crew = crew,
-                 .pictures = pictures + done,
-                 .out = out + done * v->dimensions,
-                 .count = PPH_MIN(most, count - done)};
+                 .pictures = pictures + first,
+                 .out = out + first * v->dimensions,
+                 .count = PPH_MIN(most, count - first)};
         pph_scratch_mark mark = pph_scratch_save(crew->scratch[0]);
         pph_status status = run_shared(&j, err);
         pph_scratch_restore(crew->scratch[0], mark);
         PPH_TRY(status);
-        done += j.count;
+        first += j.count;
     }
     return PPH_OK;
 }

@@ -20,6 +20,14 @@ void pph_crew_deinit(pph_crew *crew);
 /* Heap of the scratches. */
 size_t pph_crew_bytes(const pph_crew *crew);
 
+/* Told of results that are there while others are still made, for whoever waits for them alone.
+ * tell  results [first, first + count) are in their place; any member's thread, several at once; some are
+ *       never told of, since the call's end tells of all */
+typedef struct pph_done {
+    void (*tell)(void *context, size_t first, size_t count);
+    void *context;
+} pph_done;
+
 /* The first failure of any member of a team. Zero it; read it after pph_team_run. */
 typedef struct pph_outcome {
     atomic_bool failed;

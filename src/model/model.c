@@ -147,10 +147,10 @@ static pph_status refuse(const pph_model *model, const char *what, pph_error *er
 }
 
 pph_status pph_model_embed_pixels(pph_model *model, size_t count, const float *const *pictures,
-                                  float *out, pph_error *err)
+                                  float *out, const pph_done *done, pph_error *err)
 {
     const pph_architecture *how = model->row->architecture;
-    return how->embed_pixels ? how->embed_pixels(model->state, count, pictures, out, err)
+    return how->embed_pixels ? how->embed_pixels(model->state, count, pictures, out, done, err)
                              : refuse(model, "pictures", err);
 }
 

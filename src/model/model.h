@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "compute/team.h"
+#include "model/crew.h"
 #include "model/shared_linear.h"
 #include <paraphym/precision.h>
 #include <stdbool.h>
@@ -59,7 +60,7 @@ typedef struct pph_architecture {
     size_t (*bytes)(const void *state);
     size_t (*working_bytes)(const void *state);
     pph_status (*embed_pixels)(void *state, size_t count, const float *const *pictures, float *out,
-                               pph_error *err);
+                               const pph_done *done, pph_error *err);
     pph_status (*embed_texts)(void *state, const pph_texts *texts, float *out, pph_error *err);
 } pph_architecture;
 
@@ -94,13 +95,14 @@ size_t pph_model_working_bytes(const pph_model *model);
 
 /* Embed N prepared pictures.
  * pictures  [N], each f32 [3,Y,X], normalised by the model's recipe; borrowed for the call
- * out       f32 [N,P], not of unit length; unspecified on error
+ * out       f32 [N,P], not of unit length; unspecified on error, but for what was told of
+ * done      told of vectors in their place; NULL: nobody
  * Errors  PPH_NOT_FOUND (the folder lacks what it takes), PPH_UNSUPPORTED (no model of this type does
  *         it), PPH_OUT_OF_MEMORY
  * Thread  the worker that owns the model */
 PPH_CHECKED pph_status pph_model_embed_pixels(pph_model *model, size_t count,
                                               const float *const *pictures, float *out,
-                                              pph_error *err);
+                                              const pph_done *done, pph_error *err);
 
 /* Embed N texts, or judge N pairs of texts.
  * out      f32 [N,P], not of unit length unless the model says so; unspecified on error

@@ -152,14 +152,15 @@ static pph_status prepare_text(const pph_engine *engine, const pph_embedding_tex
 }
 
 static pph_status run_images(pph_engine *engine, size_t count, const float *const *pixels,
-                             float *out, pph_error *err)
+                             float *out, const pph_done *done, pph_error *err)
 {
-    return pph_model_embed_pixels(((embedder *)engine)->model, count, pixels, out, err);
+    return pph_model_embed_pixels(((embedder *)engine)->model, count, pixels, out, done, err);
 }
 
 static pph_status run_texts(pph_engine *engine, size_t count, const int32_t *const *tokens,
-                            const size_t *lengths, float *out, pph_error *err)
+                            const size_t *lengths, float *out, const pph_done *done, pph_error *err)
 {
+    (void)done; /* the texts of a step are one batch to the models */
     PPH_AUTO(pph_text_batch_deinit) pph_text_batch batch = {0};
     PPH_TRY(pph_text_batch_init(&batch, count, tokens, lengths, err));
     return pph_model_embed_texts(((embedder *)engine)->model, &batch.texts, out, err);

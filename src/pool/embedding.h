@@ -13,6 +13,7 @@
 #ifndef PPH_POOL_EMBEDDING_H
 #define PPH_POOL_EMBEDDING_H
 
+#include "model/crew.h"
 #include "pool/jobs.h"
 #include "pool/linger.h"
 #include "pool/request.h"
@@ -48,11 +49,13 @@ typedef struct pph_embedding_kind {
     pph_status (*prepare_text)(const pph_engine *engine, const pph_embedding_text *text,
                                int32_t **tokens, size_t *count, pph_error *err);
 
-    /* One step: N inputs of a kind to vectors. out  f32 [N,D]. Thread: the worker whose engine it is. */
+    /* One step: N inputs of a kind to vectors. out  f32 [N,D]. done  may be told of those that are in
+     * their place before the step's end. Thread: the worker whose engine it is. */
     pph_status (*run_images)(pph_engine *engine, size_t count, const float *const *pixels,
-                             float *out, pph_error *err);
+                             float *out, const pph_done *done, pph_error *err);
     pph_status (*run_texts)(pph_engine *engine, size_t count, const int32_t *const *tokens,
-                            const size_t *lengths, float *out, pph_error *err);
+                            const size_t *lengths, float *out, const pph_done *done,
+                            pph_error *err);
 } pph_embedding_kind;
 
 extern const pph_work pph_embedding_work;
@@ -130,7 +133,10 @@ typedef struct pph_embedding_batch {
     size_t lengths[PPH_EMBEDDING_BATCH];
     size_t count;
     bool texts;
+    bool early; /* items may end before the step */
     pph_breaker_ticket ticket;
+    atomic_bool ended[PPH_EMBEDDING_BATCH]; /* somebody has ended the item, or is about to */
+    atomic_size_t left;                     /* results that were not told of */
 } pph_embedding_batch;
 pph_end_reason pph_embedding_run(pph_worker *worker);
 void pph_embedding_lost(pph_served *served, pph_worker *worker, const pph_error *why);

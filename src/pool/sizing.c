@@ -41,10 +41,10 @@ size_t pph_sizing_fit(const pph_sizing *sizing, size_t most, pph_nanos target)
     return PPH_MIN(most, PPH_MAX((size_t)(target / best), 2));
 }
 
-/* Twice the time until the last of so many has its result, with steps of 2^place that take `each` an input. */
+/* Four times the time until the last of so many has its result, with steps of 2^place that take `each` an input. */
 static double delay(size_t place, size_t waiting, double each)
 {
-    return (2 * (double)waiting + (double)((size_t)1 << place)) * each;
+    return (4 * (double)waiting + (double)((size_t)1 << place)) * each;
 }
 
 /* Whether steps of twice the size, little tried as yet, could be better: each doubling saves less. */

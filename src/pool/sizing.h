@@ -5,8 +5,8 @@
  * Learned is what one input of a step takes, for steps of 1, 2 to 3, 4 to 7 and so on. Whatever else the
  * machine does makes steps longer, never shorter, and by more than sizes differ: so what is less than is
  * known is believed at once, what is more only by and by. Of W inputs that wait, the last has its result
- * after W of them and, since it came in the middle of a step, half a step: the number is the power of two
- * for which that is soonest. Where half or twice as many were hardly ever tried they are, when they are
+ * after W of them and, since it came in the middle of a step and results come before a step's end, about a
+ * quarter of a step: the number is the power of two for which that is soonest. Where half or twice as many were hardly ever tried they are, when they are
  * there, but twice as many only if no more is needed than the last doubling saved; and both now and then,
  * since machines change. And a step shall take no longer than a given time. */
 #ifndef PPH_POOL_SIZING_H

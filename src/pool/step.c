@@ -95,22 +95,15 @@ static bool take_batch(pph_worker *worker, pph_job_list *expired, pph_job_list *
         pph_metrics_queued(model->base.metrics, now - job->enqueued);
         add_item(out, item);
     }
+    for (size_t i = 0; i < out->count; i++)
+        atomic_store(&out->ended[i], false);
+    atomic_store(&out->left, out->count);
+    /* A trial of the breaker's is over when its step is. */
+    out->early = model->base.breaker.state == PPH_BREAKER_CLOSED;
     if (out->count)
         pph_worker_begin(worker);
     pthread_mutex_unlock(&model->base.mutex);
     return out->count > 0;
-}
-
-/* Only what is the worker's own, and constant in the record, is looked at. */
-static pph_status run_model(const pph_worker *worker, const pph_embedding_kind *kind, float *out,
-                            pph_error *err)
-{
-    const pph_embedding_batch *work = worker->held;
-    if (work->texts)
-        return kind->run_texts(worker->engine, work->count, (const int32_t *const *)work->inputs,
-                               work->lengths, out, err);
-    return kind->run_images(worker->engine, work->count, (const float *const *)work->inputs, out,
-                            err);
 }
 
 static void free_inputs(pph_embedding_batch *work)
@@ -169,21 +162,71 @@ static bool note_step(pph_worker *worker, const pph_error *error, pph_nanos took
     return changed;
 }
 
+/* Of all who would end an item of a step, the worker, its members and who gives it up, one does. */
+static bool may_end(pph_embedding_batch *work, size_t i)
+{
+    return !atomic_exchange(&work->ended[i], true);
+}
+
+/* soon  not by this thread, which has other things to do */
+static void end_item(pph_item *item, bool soon)
+{
+    if (item->request->form == PPH_REQUEST_SIMILARITIES)
+        pph_embedding_end_aside(item);
+    else
+        (soon ? pph_embedding_end_soon : pph_embedding_end)(item);
+}
+
 /* more  there is a next step to begin */
-static void end_items(const pph_embedding_batch *work, const float *rows, size_t dimensions,
+static void end_items(pph_embedding_batch *work, const float *rows, size_t dimensions,
                       const pph_error *error, bool more)
 {
     for (size_t i = 0; i < work->count; i++) {
+        if (!may_end(work, i))
+            continue;
         pph_item *item = work->items[i];
         if (error->status != PPH_OK)
             item->error = *error;
         else
             keep_vector(item, rows + i * dimensions, dimensions);
-        if (item->request->form == PPH_REQUEST_SIMILARITIES)
-            pph_embedding_end_aside(item);
-        else
-            (more ? pph_embedding_end_soon : pph_embedding_end)(item);
+        end_item(item, more);
     }
+}
+
+/* Results of a step under way. */
+typedef struct partial {
+    pph_embedding_batch *work;
+    const float *rows;
+    size_t dimensions;
+} partial;
+
+/* Those that are there go to who waits for them, but for the last, which end with the step: as long as one has
+ * not ended the model's record stays. */
+static void tell(void *context, size_t first, size_t count)
+{
+    const partial *p = context;
+    pph_embedding_batch *work = p->work;
+    if (!work->early || atomic_fetch_sub(&work->left, count) <= count)
+        return;
+    for (size_t i = first; i < first + count; i++)
+        if (may_end(work, i)) {
+            keep_vector(work->items[i], p->rows + i * p->dimensions, p->dimensions);
+            end_item(work->items[i], true);
+        }
+}
+
+/* Only what is the worker's own, or its items', and constant in the record, is looked at. */
+static pph_status run_model(const pph_worker *worker, const pph_embedding_kind *kind, float *out,
+                            size_t dimensions, pph_error *err)
+{
+    pph_embedding_batch *work = worker->held;
+    partial given = {work, out, dimensions};
+    const pph_done done = {tell, &given};
+    if (work->texts)
+        return kind->run_texts(worker->engine, work->count, (const int32_t *const *)work->inputs,
+                               work->lengths, out, &done, err);
+    return kind->run_images(worker->engine, work->count, (const float *const *)work->inputs, out,
+                            &done, err);
 }
 
 /* False when the worker was given up. */
@@ -199,7 +242,7 @@ static bool run_batch(pph_worker *worker)
     if (!out)
         (void)PPH_FAIL_MEMORY(&error, work->count * dimensions * sizeof(float));
     else
-        (void)!run_model(worker, kind, out, &error);
+        (void)!run_model(worker, kind, out, dimensions, &error);
     pph_nanos took = pph_clock_now() - began;
     bool kept = pph_worker_end(worker);
     free_inputs(work);
@@ -242,13 +285,15 @@ pph_end_reason pph_embedding_run(pph_worker *worker)
 
 void pph_embedding_lost(pph_served *served, pph_worker *worker, const pph_error *why)
 {
-    const pph_embedding_batch *work = worker->held;
+    pph_embedding_batch *work = worker->held;
     pthread_mutex_lock(&served->mutex);
     served->last = *why;
     bool changed =
         pph_breaker_report(&served->breaker, work->ticket, PPH_BREAKER_STEP, why, pph_clock_now());
     pthread_mutex_unlock(&served->mutex);
     for (size_t i = 0; i < work->count; i++) {
+        if (!may_end(work, i))
+            continue;
         work->items[i]->error = *why;
         pph_embedding_end_aside(work->items[i]);
     }

@@ -78,7 +78,7 @@ static float *embed_images(pph_clip *clip, const clip_case *c, const float *pixe
     pph_error err;
     for (size_t i = 0; i < c->images; i++)
         pictures[i] = pixels + i * 3 * clip_case_side(c) * clip_case_side(c);
-    if (pph_clip_embed_pixels(clip, c->images, pictures, out, &err) != PPH_OK)
+    if (pph_clip_embed_pixels(clip, c->images, pictures, out, NULL, &err) != PPH_OK)
         fail_msg("%s: %s", c->name, err.message);
     pph_free(pictures);
     return out;
@@ -147,6 +147,21 @@ static void test_auto_is_decided(void **state)
     pph_clip_close(&clip);
 }
 
+/* What is told of while others are made: kept as it is then. */
+typedef struct told {
+    const float *vectors;
+    float early[11 * 19];
+    atomic_int times[11];
+} told;
+
+static void keep(void *context, size_t first, size_t count)
+{
+    told *t = context;
+    for (size_t i = first; i < first + count; i++)
+        atomic_fetch_add(&t->times[i], 1);
+    memcpy(t->early + first * 19, t->vectors + first * 19, count * 19 * sizeof *t->early);
+}
+
 /* One picture or text alone, and in company, in teams of 1 to 4: the ways of whole pictures, of
  * shared ones, and of both in one call. */
 static void test_company_images(void **state)
@@ -165,7 +180,18 @@ static void test_company_images(void **state)
         pph_clip *clip = open_case(&c, team, PPH_PRECISION_F32);
         for (size_t count = 1; count <= 11; count++) {
             memset(many, 0xFF, sizeof many);
-            assert_int_equal(pph_clip_embed_pixels(clip, count, company, many, NULL), PPH_OK);
+            told of = {.vectors = many};
+            const pph_done done = {keep, &of};
+            assert_int_equal(pph_clip_embed_pixels(clip, count, company, many, &done, NULL),
+                             PPH_OK);
+            for (size_t i = 0; i < 11; i++) {
+                int times = atomic_load(&of.times[i]);
+                assert_true(times == 0 || (times == 1 && i < count));
+                if (times)
+                    assert_memory_equal(of.early + i * size, many + i * size, size * sizeof *many);
+            }
+            /* Whole pictures are told of; those that all work on end with the call. */
+            assert_int_equal(atomic_load(&of.times[0]), count >= (size_t)threads);
             for (size_t i = 0; i < count; i++)
                 check(&c, "a picture in company",
                       compare(many + i * size, c.image_vectors + i % 4 * size, 1, size), 0.999999,

@@ -50,7 +50,8 @@ static pph_status embed_image(pph_clip *clip, const clip_case *c, pph_error *err
 {
     float out[128], *pixels = clip_case_pixels(c);
     assert_true(c->dimensions <= 128);
-    pph_status status = pph_clip_embed_pixels(clip, 1, (const float *const[]){pixels}, out, err);
+    pph_status status =
+        pph_clip_embed_pixels(clip, 1, (const float *const[]){pixels}, out, NULL, err);
     pph_free(pixels);
     return status;
 }
@@ -143,8 +144,8 @@ static void test_mixed_types(void **state)
     float out[64], *pixels = clip_case_pixels(&c);
     pph_clip *clip = NULL;
     assert_int_equal(open_towers(&clip, &mixed, f->team, 0, NULL), PPH_OK);
-    assert_int_equal(pph_clip_embed_pixels(clip, 1, (const float *const[]){pixels}, out, NULL),
-                     PPH_OK);
+    assert_int_equal(
+        pph_clip_embed_pixels(clip, 1, (const float *const[]){pixels}, out, NULL, NULL), PPH_OK);
     for (size_t i = 0; i < c.dimensions;
          i++) /* v is less rounded than in the golden: near, not equal */
         assert_true(out[i] - c.image_vectors[i] < 0.05 && c.image_vectors[i] - out[i] < 0.05);
@@ -176,7 +177,7 @@ static void test_texts_refused(void **state)
     assert_non_null(strstr(err.message, "text 0 has 21 tokens; the model takes 1 to 20"));
     assert_int_equal(pph_clip_embed_tokens(clip, 1, ids, (size_t[]){20}, out, &err), PPH_OK);
     assert_int_equal(pph_clip_embed_tokens(clip, 0, NULL, NULL, NULL, &err), PPH_OK);
-    assert_int_equal(pph_clip_embed_pixels(clip, 0, NULL, NULL, &err), PPH_OK);
+    assert_int_equal(pph_clip_embed_pixels(clip, 0, NULL, NULL, NULL, &err), PPH_OK);
     pph_clip_close(&clip);
 }
 
@@ -239,7 +240,8 @@ static void sweep(const fixture *f, const clip_case *c, bool after)
         pph_status status = pph_clip_open(&clip, folder.path, &options, &err);
         bool opened = status == PPH_OK;
         if (opened)
-            status = pph_clip_embed_pixels(clip, 1, (const float *const[]){pixels}, out, &err);
+            status =
+                pph_clip_embed_pixels(clip, 1, (const float *const[]){pixels}, out, NULL, &err);
         if (status == PPH_OK)
             status = pph_clip_embed_tokens(clip, 1, c->ids, c->lengths, out, &err);
         uint64_t made = pph_mem_count();
@@ -248,7 +250,8 @@ static void sweep(const fixture *f, const clip_case *c, bool after)
             fail_msg("allocation %d: %s", (int)nth, err.message);
         if (opened) {
             assert_int_equal(
-                pph_clip_embed_pixels(clip, 1, (const float *const[]){pixels}, out, &err), PPH_OK);
+                pph_clip_embed_pixels(clip, 1, (const float *const[]){pixels}, out, NULL, &err),
+                PPH_OK);
             assert_int_equal(pph_clip_embed_tokens(clip, 1, c->ids, c->lengths, out, &err), PPH_OK);
         }
         pph_clip_close(&clip);

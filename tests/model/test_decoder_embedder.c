@@ -174,7 +174,7 @@ static void test_refused(void **state)
     assert_int_equal(pph_model_embed_texts(model, &texts, out, &err), PPH_INVALID_ARGUMENT);
     texts.lengths = (size_t[]){40};
     assert_int_equal(pph_model_embed_texts(model, &texts, out, &err), PPH_OK);
-    assert_int_equal(pph_model_embed_pixels(model, 1, (const float *const[]){out}, out, &err),
+    assert_int_equal(pph_model_embed_pixels(model, 1, (const float *const[]){out}, out, NULL, &err),
                      PPH_UNSUPPORTED);
     pph_model_close(&model);
     bert_case_drop(&c, "model.layers.1.mlp.up_proj");

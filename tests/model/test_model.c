@@ -60,8 +60,8 @@ static void test_open(void **state)
     size_t before = pph_model_bytes(model), picture = 3 * 64 * 64;
     float *pixels = pph_alloc_array(picture, sizeof *pixels);
     float *out = pph_alloc_array(info->dimensions, sizeof *out);
-    assert_int_equal(pph_model_embed_pixels(model, 1, (const float *const[]){pixels}, out, &err),
-                     PPH_OK);
+    assert_int_equal(
+        pph_model_embed_pixels(model, 1, (const float *const[]){pixels}, out, NULL, &err), PPH_OK);
     assert_true(pph_model_bytes(model) > before + 500000); /* the tower is loaded now */
     int32_t ids[] = {0, (int32_t)info->vocabulary - 1};
     const pph_texts texts = {.count = 1, .ids = ids, .lengths = (size_t[]){2}};

@@ -339,7 +339,8 @@ static void same_vector(pair *p, bool first)
 {
     float out[VECTOR];
     assert_int_equal(
-        pph_clip_embed_pixels(p->clip, 1, (const float *const[]){p->pixels}, out, NULL), PPH_OK);
+        pph_clip_embed_pixels(p->clip, 1, (const float *const[]){p->pixels}, out, NULL, NULL),
+        PPH_OK);
     if (first)
         memcpy(p->vector, out, sizeof out);
     assert_memory_equal(out, p->vector, sizeof out);

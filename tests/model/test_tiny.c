@@ -73,8 +73,8 @@ static void check_picture(const fixture *f, const pph_json *item)
     assert_int_equal(pph_file_read(path, &bytes, NULL), PPH_OK);
     assert_int_equal(pph_image_decode(&image, bytes.data, bytes.size, &options, NULL), PPH_OK);
     assert_int_equal(pph_recipe_apply(&f->recipe, &image, pixels, NULL), PPH_OK);
-    assert_int_equal(pph_clip_embed_pixels(f->clip, 1, (const float *const[]){pixels}, out, NULL),
-                     PPH_OK);
+    assert_int_equal(
+        pph_clip_embed_pixels(f->clip, 1, (const float *const[]){pixels}, out, NULL, NULL), PPH_OK);
     check(f, pph_json_get(item, "embedding"), out, path);
     pph_image_deinit(&image);
     pph_buffer_deinit(&bytes);

@@ -23,6 +23,7 @@ typedef struct fake_model {
     pph_status step_status;
     uint64_t weights, activations, expected; /* bytes held, those of each worker, and estimated */
     size_t picture;                          /* floats of a prepared picture */
+    size_t early; /* so many vectors of a step are told of at its beginning */
     /* One load or step in so many; 0: none. A step stalls for stall_ms. */
     size_t fail_load_every, fail_step_every, stall_every;
     int64_t stall_ms;

@@ -83,7 +83,8 @@ static void test_needs_hold(void **state)
         pph_model *model = NULL;
         const pph_model_options options = {.team = team, .precision = (pph_precision)p};
         assert_int_equal(pph_model_open(&model, TINY, &options, NULL), PPH_OK);
-        assert_int_equal(pph_model_embed_pixels(model, PICTURES, pictures, out, NULL), PPH_OK);
+        assert_int_equal(pph_model_embed_pixels(model, PICTURES, pictures, out, NULL, NULL),
+                         PPH_OK);
         const pph_texts texts = {.count = TEXTS, .ids = ids, .lengths = lengths};
         assert_int_equal(pph_model_embed_texts(model, &texts, out, NULL), PPH_OK);
         size_t held = pph_model_bytes(model);

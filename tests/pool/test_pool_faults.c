@@ -130,6 +130,7 @@ static void set_faults(fake_pool *own)
         fake(i)->fail_load_every = 5 + i;
         fake(i)->fail_step_every = 97 + i;
         fake(i)->stall_every = 211 + i;
+        fake(i)->early = i;
         fake(i)->stall_ms = 10 + 20 * (i % 2); /* of the second they are given up */
     }
     fake_unlock();

@@ -222,6 +222,86 @@ static void test_stalled_takes_its_weights(void **state)
     stall(&fake_single_kind, 2, 220 << 20);
 }
 
+static void await_ready(pph_multimodal *handle, size_t count)
+{
+    pph_embedding *model = handle->model;
+    for (size_t turn = 0; turn < 600000; turn++) {
+        pthread_mutex_lock(&model->base.mutex);
+        size_t ready = pph_jobs_count(model->ready);
+        pthread_mutex_unlock(&model->base.mutex);
+        if (ready == count)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+    fail_msg("never %zu ready", count);
+}
+
+/* One step has "b", "c" and "d", and blocks, once the vectors of two are there. */
+static void step_of_three(fake_pool *own, pph_multimodal **handle, pph_future *of[3])
+{
+    hold_step(0, 1);
+    *handle = fake_handle(own, 0, normal());
+    pph_future *first = ask(*handle, "a");
+    assert_true(fake_await(&fake(0)->steps_begun, 1));
+    of[0] = ask(*handle, "b");
+    of[1] = ask(*handle, "c");
+    of[2] = ask(*handle, "d");
+    await_ready(*handle, 3);
+    fake_lock();
+    fake(0)->early = 2;
+    fake(0)->held_step = 2;
+    fake_unlock();
+    answered(first, "a");
+}
+
+/* Who has a result is told of it, whatever the rest of the step does. */
+static void test_results_before_the_end(void **state)
+{
+    (void)state;
+    for (int fails = 0; fails < 2; fails++) {
+        fake_pool own;
+        fake_pool_open(&own, (pph_pool_options){.idle_ms = -1});
+        pph_multimodal *handle;
+        pph_future *of[3];
+        step_of_three(&own, &handle, of);
+        answered(of[0], "b");
+        answered(of[1], "c");
+        assert_int_equal(fake_read(&fake(0)->steps), 1);
+        assert_false(pph_future_done(of[2]));
+        fake_lock();
+        fake(0)->step_failures = fails;
+        fake(0)->step_status = PPH_MODEL_ERROR;
+        fake(0)->held_step = 0;
+        fake_unlock();
+        if (fails)
+            assert_int_equal(told(of[2]), PPH_MODEL_ERROR);
+        else
+            answered(of[2], "d");
+        assert_int_equal(fake_read(&fake(0)->inputs), 4);
+        pph_multimodal_close(&handle);
+        fake_pool_close(&own);
+    }
+}
+
+/* And so where the worker is given up: none is told twice. */
+static void test_results_before_a_stall(void **state)
+{
+    (void)state;
+    fake_pool own;
+    fake_pool_open(&own, (pph_pool_options){.idle_ms = -1, .stall_ms = 1000});
+    pph_multimodal *handle;
+    pph_future *of[3];
+    step_of_three(&own, &handle, of);
+    answered(of[0], "b");
+    answered(of[1], "c");
+    assert_int_equal(told(of[2]), PPH_MODEL_ERROR);
+    hold_step(0, 0);
+    await_lost(&own, "fake-0", 0);
+    answered(ask(handle, "e"), "e");
+    pph_multimodal_close(&handle);
+    fake_pool_close(&own);
+}
+
 /* A step that blocks within the compute team: other models go on, with new threads. */
 static void test_stalled_in_the_team(void **state)
 {
@@ -342,6 +422,8 @@ int main(void)
         cmocka_unit_test(test_one_breaks_for_all),
         cmocka_unit_test(test_stalled_shares),
         cmocka_unit_test(test_stalled_takes_its_weights),
+        cmocka_unit_test(test_results_before_the_end),
+        cmocka_unit_test(test_results_before_a_stall),
         cmocka_unit_test(test_stalled_in_the_team),
         cmocka_unit_test(test_closing_around_a_stall),
         cmocka_unit_test(test_stalls_open_the_breaker),
