@@ -43,6 +43,8 @@ struct pph_strips {
     pph_block block;
     form form;
     size_t pair; /* bytes of a pair of strips */
+    size_t whole_quants,
+        whole_scales; /* bytes of a whole chunk's numbers and scales, of one strip */
     uint8_t *data;
     size_t bytes;
 };
@@ -58,21 +60,31 @@ static size_t chunk_at(const pph_strips *s, size_t at)
     return PPH_MIN((size_t)PPH_STRIP_CHUNK, s->inputs - at);
 }
 
-/* Bytes of the numbers, and of the scales, of a chunk of n elements of one strip. */
-static size_t quant_bytes(const pph_strips *s, size_t n)
+static size_t quants_of(size_t n, pph_block block, form of)
 {
-    return n / s->block.elements * s->form.bytes * PPH_STRIP;
+    return n / block.elements * of.bytes * PPH_STRIP;
 }
 
-static size_t scale_bytes(const pph_strips *s, size_t n)
+static size_t scales_of(size_t n, pph_block block, form of)
 {
-    return (n / s->block.elements * s->form.scales * PPH_STRIP + LINE - 1) / LINE * LINE;
+    return (n / block.elements * of.scales * PPH_STRIP + LINE - 1) / LINE * LINE;
+}
+
+/* Bytes of the numbers, and of the scales, of a chunk of n elements of one strip. */
+static inline size_t quant_bytes(const pph_strips *s, size_t n)
+{
+    return n == PPH_STRIP_CHUNK ? s->whole_quants : quants_of(n, s->block, s->form);
+}
+
+static inline size_t scale_bytes(const pph_strips *s, size_t n)
+{
+    return n == PPH_STRIP_CHUNK ? s->whole_scales : scales_of(n, s->block, s->form);
 }
 
 /* Bytes of a whole chunk of a pair. */
-static size_t chunk_bytes(const pph_strips *s)
+static inline size_t chunk_bytes(const pph_strips *s)
 {
-    return PAIR * (quant_bytes(s, PPH_STRIP_CHUNK) + scale_bytes(s, PPH_STRIP_CHUNK));
+    return PAIR * (s->whole_quants + s->whole_scales);
 }
 
 /* Where a chunk of a strip stands. */
@@ -80,7 +92,7 @@ typedef struct chunk {
     uint8_t *quants, *scales;
 } chunk;
 
-static chunk find(const pph_strips *s, size_t strip, size_t at)
+static inline chunk find(const pph_strips *s, size_t strip, size_t at)
 {
     size_t n = chunk_at(s, at);
     uint8_t *begin = s->data + strip / PAIR * s->pair + at / PPH_STRIP_CHUNK * chunk_bytes(s);
@@ -105,6 +117,8 @@ pph_status pph_strips_new(pph_strips **out, pph_dtype dtype, size_t inputs, size
                            .outputs = outputs,
                            .block = pph_dtype_block(dtype),
                            .form = forms[dtype]};
+    strips->whole_quants = quants_of(PPH_STRIP_CHUNK, strips->block, strips->form);
+    strips->whole_scales = scales_of(PPH_STRIP_CHUNK, strips->block, strips->form);
     size_t rest = inputs % PPH_STRIP_CHUNK;
     strips->pair = inputs / PPH_STRIP_CHUNK * chunk_bytes(strips) +
                    PAIR * (quant_bytes(strips, rest) + scale_bytes(strips, rest));
@@ -303,6 +317,15 @@ static pph_status panels_make(panels *p, const pph_strips *s, pph_rows x, size_t
 
 /* ---- products ---- */
 
+/* Nearly always it is the whole width, which the compiler then knows. */
+static inline void put(float *to, const float *from, size_t n)
+{
+    if (n == WIDE)
+        memcpy(to, from, WIDE * sizeof *to);
+    else
+        memcpy(to, from, n * sizeof *to);
+}
+
 /* Results c [rows][32] of outputs [first, first + n) to y. */
 static void finish(const pph_strips_run_options *run, size_t first_row, size_t rows, float *c,
                    size_t first, size_t n)
@@ -314,7 +337,8 @@ static void finish(const pph_strips_run_options *run, size_t first_row, size_t r
         size_t at = (first_row + r) * stride + first;
         if (run->bias)
             table->add(from, from, run->bias + first, n);
-        table->activate[run->activation](from, n);
+        if (run->activation != PPH_ACT_NONE)
+            table->activate[run->activation](from, n);
         if (run->y.dtype == PPH_BF16)
             table->bf16_from_f32((pph_bf16 *)run->y.data + at, from, n);
         else if (run->y.dtype == PPH_Q8_0)
@@ -323,7 +347,7 @@ static void finish(const pph_strips_run_options *run, size_t first_row, size_t r
         else if (run->accumulate)
             table->add((float *)run->y.data + at, (float *)run->y.data + at, from, n);
         else
-            memcpy((float *)run->y.data + at, from, n * sizeof *from);
+            put((float *)run->y.data + at, from, n);
     }
 }
 
