@@ -222,20 +222,6 @@ static void test_stalled_takes_its_weights(void **state)
     stall(&fake_single_kind, 2, 220 << 20);
 }
 
-static void await_ready(pph_multimodal *handle, size_t count)
-{
-    pph_embedding *model = handle->model;
-    for (size_t turn = 0; turn < 600000; turn++) {
-        pthread_mutex_lock(&model->base.mutex);
-        size_t ready = pph_jobs_count(model->ready);
-        pthread_mutex_unlock(&model->base.mutex);
-        if (ready == count)
-            return;
-        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-    }
-    fail_msg("never %zu ready", count);
-}
-
 /* One step has "b", "c" and "d", and blocks, once the vectors of two are there. */
 static void step_of_three(fake_pool *own, pph_multimodal **handle, pph_future *of[3])
 {
@@ -246,7 +232,7 @@ static void step_of_three(fake_pool *own, pph_multimodal **handle, pph_future *o
     of[0] = ask(*handle, "b");
     of[1] = ask(*handle, "c");
     of[2] = ask(*handle, "d");
-    await_ready(*handle, 3);
+    await_queue(*handle, true, 3);
     fake_lock();
     fake(0)->early = 2;
     fake(0)->held_step = 2;
