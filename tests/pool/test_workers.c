@@ -229,10 +229,11 @@ static void step_of_three(fake_pool *own, pph_multimodal **handle, pph_future *o
     *handle = fake_handle(own, 0, normal());
     pph_future *first = ask(*handle, "a");
     assert_true(fake_await(&fake(0)->steps_begun, 1));
-    of[0] = ask(*handle, "b");
-    of[1] = ask(*handle, "c");
-    of[2] = ask(*handle, "d");
-    await_queue(*handle, true, 3);
+    const char *texts[] = {"b", "c", "d"};
+    for (size_t i = 0; i < 3; i++) { /* in this order: more than one thread prepares */
+        of[i] = ask(*handle, texts[i]);
+        await_queue(*handle, true, i + 1);
+    }
     fake_lock();
     fake(0)->early = 2;
     fake(0)->held_step = 2;
